@@ -1,0 +1,127 @@
+// Adam as the reference trains with it (fairseq/optim/adam.py), gradient clipping included, in two passes over memory.
+
+import { ConfigError } from "../errors.js";
+import type { Arena } from "./arena.js";
+
+export interface AdamConfig {
+  readonly beta1: number;
+  readonly beta2: number;
+  /** Added to sqrt(v), which is not bias-corrected here (unlike torch.optim.Adam). */
+  readonly epsilon: number;
+  /** Decoupled: p -= lr · weightDecay · p before the update. */
+  readonly weightDecay: number;
+  /** Gradients are scaled down to this global L2 norm; 0 turns clipping off. */
+  readonly maxGradientNorm: number;
+}
+
+/** fairseq's defaults; the reference's scripts set weight decay and clipping themselves. */
+export const ADAM_DEFAULTS: AdamConfig = {
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0,
+  maxGradientNorm: 0,
+};
+
+export interface AdamStep {
+  /** Number of this update, from 1. */
+  readonly update: number;
+  readonly learningRate: number;
+  /** Multiplied into the gradients first, e.g. 1 / micro-batches; 1 by default. */
+  readonly gradientScale?: number;
+  /** Reads the sum in `arena.accumulated` instead of `arena.gradients`. */
+  readonly accumulated?: boolean;
+}
+
+export interface AdamReport {
+  /** L2 norm over all scaled gradients, before clipping. */
+  readonly gradientNorm: number;
+  /** What clipping multiplied the gradients with: 1 if the norm was small enough. */
+  readonly clipCoefficient: number;
+  /** False if the norm was not finite: then parameters and moments are as before. */
+  readonly applied: boolean;
+}
+
+/** Floats whose squares are summed at one go, and updated while they are in the cache. Part of what defines the norm. */
+const BLOCK = 1 << 15;
+
+/** @throws ConfigError naming the setting that is out of range. */
+export function checkAdamConfig(config: AdamConfig): void {
+  const fail = (name: keyof AdamConfig, expected: string): never => {
+    throw new ConfigError(`Adam: ${name}: expected ${expected}, got ${config[name]}`);
+  };
+  if (!(config.beta1 >= 0 && config.beta1 < 1)) fail("beta1", "a number in [0, 1)");
+  if (!(config.beta2 >= 0 && config.beta2 < 1)) fail("beta2", "a number in [0, 1)");
+  if (!(Math.fround(config.epsilon) > 0 && config.epsilon < Infinity)) fail("epsilon", "a positive number");
+  if (!(config.weightDecay >= 0 && config.weightDecay < Infinity)) fail("weightDecay", "0 or a positive number");
+  if (!(config.maxGradientNorm >= 0)) fail("maxGradientNorm", "0 (off) or a positive number");
+}
+
+/** Sets both moments to 0. */
+export function resetAdam(arena: Arena): void {
+  arena.m.fill(0);
+  arena.v.fill(0);
+}
+
+/** L2 norm of all gradients, in float64 and in an order that depends on nothing but their number. */
+export function gradientNorm(arena: Arena, accumulated = false): number {
+  const start = gradientAddress(arena, accumulated);
+  let sum = 0;
+  for (let done = 0; done < arena.paddedCount; done += BLOCK) {
+    sum += arena.kernel.squareSum(start + 4 * done, Math.min(BLOCK, arena.paddedCount - done));
+  }
+  return Math.sqrt(sum);
+}
+
+/** accumulated += gradients, for gradients of several micro-batches. @throws ConfigError without `accumulate`. */
+export function accumulateGradients(arena: Arena): void {
+  const target = gradientAddress(arena, true);
+  arena.kernel.addInto(target, arena.address.gradients, arena.paddedCount);
+}
+
+/** min(1, max / (norm + 1e-6)), fairseq's `clip_grad_norm_`; 1 if max is 0. */
+export function clipCoefficient(norm: number, maxNorm: number): number {
+  return maxNorm > 0 ? Math.min(1, maxNorm / (norm + 1e-6)) : 1;
+}
+
+/**
+ * One update of `arena.parameters`, `m` and `v` in place; the gradients are left as they are.
+ * Not applied, and reported so, if the gradient norm is not finite.
+ */
+export function adamStep(arena: Arena, config: AdamConfig, step: AdamStep): AdamReport {
+  checkAdamConfig(config);
+  const { update, learningRate, gradientScale = 1, accumulated = false } = step;
+  if (!Number.isSafeInteger(update) || update < 1)
+    throw new ConfigError(`Adam: update: expected 1 or more, got ${update}`);
+  if (!Number.isFinite(learningRate))
+    throw new ConfigError(`Adam: learning rate: expected a number, got ${learningRate}`);
+
+  const norm = Math.abs(gradientScale) * gradientNorm(arena, accumulated);
+  if (!Number.isFinite(norm)) return { gradientNorm: norm, clipCoefficient: 1, applied: false };
+  const coefficient = clipCoefficient(norm, config.maxGradientNorm);
+  const scalars = {
+    gradientFactor: coefficient * gradientScale,
+    beta1: config.beta1,
+    oneMinusBeta1: 1 - config.beta1,
+    beta2: config.beta2,
+    oneMinusBeta2: 1 - config.beta2,
+    stepSize: (learningRate * Math.sqrt(1 - config.beta2 ** update)) / (1 - config.beta1 ** update),
+    epsilon: config.epsilon,
+    decay: learningRate * config.weightDecay,
+  };
+  const { parameters, m, v } = arena.address;
+  const gradients = gradientAddress(arena, accumulated);
+  for (let done = 0; done < arena.paddedCount; done += BLOCK) {
+    const count = Math.min(BLOCK, arena.paddedCount - done);
+    const offset = 4 * done;
+    arena.kernel.adam(parameters + offset, gradients + offset, m + offset, v + offset, count, scalars);
+  }
+  return { gradientNorm: norm, clipCoefficient: coefficient, applied: true };
+}
+
+function gradientAddress(arena: Arena, accumulated: boolean): number {
+  if (accumulated && !arena.accumulated) {
+    throw new ConfigError("gradient accumulation: the arena was created without `accumulate`");
+  }
+  return accumulated ? arena.address.accumulated : arena.address.gradients;
+}
