@@ -1,0 +1,89 @@
+// The post-LN transformer over graph token and atoms: embedding, attention with relation biases, feed-forward.
+import type { Value } from "../onnx/graph.js";
+import * as ops from "../onnx/ops.js";
+import { TOKEN_COLUMNS } from "../data/fields.js";
+import type { ModelConfig } from "./config.js";
+import type { ModelInputs } from "./inputs.js";
+import { relationBias, type RelationBias } from "./relation-bias.js";
+
+const LAYER_NORM_EPSILON = 1e-5;
+/** The reference's factor on the summed 3D feature of an atom. */
+const GEOMETRY_FEATURE_SCALE = 0.01;
+
+export function norm(inputs: ModelInputs, x: Value, name: string): Value {
+  return ops.layerNorm(x, inputs.parameter(`${name}.weight`), inputs.parameter(`${name}.bias`), LAYER_NORM_EPSILON);
+}
+
+function dense(inputs: ModelInputs, x: Value, name: string): Value {
+  return ops.linear(x, inputs.parameter(`${name}.weight`), inputs.parameter(`${name}.bias`));
+}
+
+function dropped(x: Value, keep: Value | null): Value {
+  return keep ? ops.mul(x, ops.reshape(keep, x.shape)) : x;
+}
+
+/**
+ * Sum of a token's embeddings: one product of the multi-hot features with all tables, and the 3D feature where shown.
+ * [batch * tokens, width]
+ */
+function embed(inputs: ModelInputs, features: Value, gathered: Value | null, { width, kernels }: ModelConfig): Value {
+  const degree = ops.add(inputs.parameter("embedding.degree_in"), inputs.parameter("embedding.degree_out"));
+  const offset = gathered
+    ? ops.scale(inputs.parameter("geometry.atom.bias"), GEOMETRY_FEATURE_SCALE)
+    : inputs.graph.constant(inputs.dtype, [width], new Float32Array(width));
+  const tables = [inputs.parameter("embedding.atom"), degree, inputs.parameter("embedding.graph_token")];
+  const table = ops.concat([...tables, ops.reshape(offset, [1, width])], 0);
+  const rows = ops.reshape(features, ["batch*tokens", TOKEN_COLUMNS.count]);
+  const sum = ops.gemm(rows, table, null);
+  if (!gathered) return sum;
+  const kernelRows = ops.reshape(gathered, ["batch*tokens", kernels]);
+  return ops.gemm(kernelRows, inputs.parameter("geometry.atom.weight"), sum, { transB: true, alpha: GEOMETRY_FEATURE_SCALE });
+}
+
+/** Query, key and value of every head from one product. Each [1, batch, heads, length, width / heads] */
+export function attentionStates(inputs: ModelInputs, x: Value, name: string, length: string, config: ModelConfig): readonly Value[] {
+  const { heads, width } = config;
+  const joined = ops.reshape(dense(inputs, x, name), ["batch", length, 3, heads, width / heads]);
+  return ops.split(ops.transpose(joined, [2, 0, 3, 1, 4]), 0, 3);
+}
+
+/** Softmax of the scaled products of queries and keys plus the bias. [batch, heads, length, length] */
+export function attentionWeights(query: Value, key: Value, bias: Value, { heads, width }: ModelConfig): Value {
+  const logits = ops.fusedMatMul(query, key, { transB: true, alpha: (width / heads) ** -0.5 });
+  return ops.softmax(ops.add(ops.reshape(logits, bias.shape), bias));
+}
+
+function layer(inputs: ModelInputs, x: Value, bias: Value, name: string, config: ModelConfig): Value {
+  const { heads, width } = config;
+  const [query, key, value] = attentionStates(inputs, x, `${name}.qkv`, "tokens", config);
+  const weights = dropped(attentionWeights(query, key, bias, config), inputs.keep(`${name}.attention`));
+  const mixed = ops.matMul(weights, ops.reshape(value, ["batch", heads, "tokens", width / heads]));
+  const joined = ops.reshape(ops.transpose(mixed, [0, 2, 1, 3]), ["batch*tokens", width]);
+  const path = (update: Value, keep: Value | null) => (keep ? ops.mul(update, ops.reshape(keep, ["batch*tokens", 1])) : update);
+  const attended = path(dense(inputs, joined, `${name}.out`), inputs.keep(`${name}.attention_path`));
+  const middle = norm(inputs, ops.add(x, attended), `${name}.attention_norm`);
+  const hidden = dropped(ops.gelu(dense(inputs, middle, `${name}.fc1`)), inputs.keep(`${name}.activation`));
+  const update = path(dense(inputs, hidden, `${name}.fc2`), inputs.keep(`${name}.output_path`));
+  return norm(inputs, ops.add(middle, update), `${name}.output_norm`);
+}
+
+export interface Encoded {
+  /** Hidden states before the first and after each layer. [batch * tokens, width] */
+  readonly states: readonly Value[];
+  readonly relations: RelationBias;
+}
+
+/** @param geometry whether 3D relations enter at all */
+export function encode(inputs: ModelInputs, config: ModelConfig, geometry: boolean): Encoded {
+  const features = ops.cast(inputs.field("token_features"), inputs.dtype);
+  const relations = relationBias(inputs, features, config, geometry);
+  const { graph } = inputs;
+  const embedded = graph.scope("embedding", () =>
+    norm(inputs, embed(inputs, features, relations.gathered, config), "embedding.norm"),
+  );
+  const states = [embedded];
+  for (let i = 0; i < config.layers; i++) {
+    states.push(graph.scope(`layer${i}`, () => layer(inputs, states[i], relations.bias, `layer.${i}`, config)));
+  }
+  return { states, relations };
+}

@@ -1,0 +1,152 @@
+// Writes a graph as the bytes of an ONNX model (protobuf wire format, field numbers of onnx.proto3).
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import type { Attribute, DataType, Graph, Node, Value } from "./graph.js";
+import type { Dim } from "./shape.js";
+
+const OPSET = 20;
+const IR_VERSION = 9;
+const MICROSOFT_OPSET = 1;
+
+/** TensorProto.DataType */
+export const ELEMENT_TYPES: Readonly<Record<DataType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float64: 11,
+};
+
+function message(writer: BinaryWriter, field: number, write: (writer: BinaryWriter) => void): void {
+  writer.tag(field, WireType.LengthDelimited).fork();
+  write(writer);
+  writer.join();
+}
+
+function text(writer: BinaryWriter, field: number, value: string): void {
+  writer.tag(field, WireType.LengthDelimited).string(value);
+}
+
+function integer(writer: BinaryWriter, field: number, value: number): void {
+  writer.tag(field, WireType.Varint).int64(value);
+}
+
+/** AttributeProto; a number is an integer unless the attribute is one of the float ones. */
+const FLOAT_ATTRIBUTES = new Set(["alpha", "beta", "epsilon"]);
+
+function attribute(writer: BinaryWriter, name: string, value: Attribute): void {
+  text(writer, 1, name);
+  if (name === "to") {
+    integer(writer, 3, ELEMENT_TYPES[value as DataType]);
+    integer(writer, 20, 2);
+  } else if (typeof value === "string") {
+    text(writer, 4, value);
+    integer(writer, 20, 3);
+  } else if (typeof value !== "number") {
+    for (const item of value) integer(writer, 8, item);
+    integer(writer, 20, 7);
+  } else if (FLOAT_ATTRIBUTES.has(name)) {
+    writer.tag(2, WireType.Bit32).float(value);
+    integer(writer, 20, 1);
+  } else {
+    integer(writer, 3, value);
+    integer(writer, 20, 2);
+  }
+}
+
+type Names = ReadonlyMap<Value, string>;
+
+function node(writer: BinaryWriter, { op, name, domain, inputs, outputs, attributes }: Node, names: Names): void {
+  for (const input of inputs) text(writer, 1, names.get(input) ?? input.name);
+  for (const output of outputs) text(writer, 2, names.get(output) ?? output.name);
+  text(writer, 3, name);
+  text(writer, 4, op);
+  for (const [key, value] of Object.entries(attributes)) message(writer, 5, (w) => attribute(w, key, value));
+  if (domain) text(writer, 7, domain);
+}
+
+/** Little-endian bytes of a constant. */
+function rawData(value: Value): Uint8Array {
+  const data = value.data ?? [];
+  if (value.dtype === "float32") return new Uint8Array(Float32Array.from(data).buffer);
+  if (value.dtype === "float64") return new Uint8Array(Float64Array.from(data).buffer);
+  if (value.dtype === "int64") return new Uint8Array(BigInt64Array.from(data as number[], BigInt).buffer);
+  if (value.dtype === "int32") return new Uint8Array(Int32Array.from(data).buffer);
+  return Uint8Array.from(data);
+}
+
+function tensor(writer: BinaryWriter, value: Value): void {
+  for (const dim of value.shape) integer(writer, 1, dim as number);
+  integer(writer, 2, ELEMENT_TYPES[value.dtype]);
+  text(writer, 8, value.name);
+  writer.tag(9, WireType.LengthDelimited).bytes(rawData(value));
+}
+
+function dimension(writer: BinaryWriter, dim: Dim): void {
+  if (typeof dim === "number") integer(writer, 1, dim);
+  else text(writer, 2, dim);
+}
+
+function valueInfo(writer: BinaryWriter, name: string, value: Value): void {
+  text(writer, 1, name);
+  message(writer, 2, (type) =>
+    message(type, 1, (tensorType) => {
+      integer(tensorType, 1, ELEMENT_TYPES[value.dtype]);
+      message(tensorType, 2, (shape) => {
+        for (const dim of value.shape) message(shape, 1, (w) => dimension(w, dim));
+      });
+    }),
+  );
+}
+
+/**
+ * Nodes that the outputs need, in order of computation: what only a dropped output used is not written.
+ */
+export function liveNodes(graph: Graph): readonly Node[] {
+  const needed = new Set<Node>();
+  const pending = graph.outputs.map((output) => output.value);
+  for (let value = pending.pop(); value; value = pending.pop()) {
+    if (!value.producer || needed.has(value.producer)) continue;
+    needed.add(value.producer);
+    pending.push(...value.producer.inputs);
+  }
+  return graph.nodes.filter((candidate) => needed.has(candidate));
+}
+
+/** The public name of each output whose value can carry it; an input, or a value given out twice, needs a copy. */
+function outputNames(graph: Graph): Names {
+  const names = new Map<Value, string>();
+  for (const { name, value } of graph.outputs) if (value.producer && !names.has(value)) names.set(value, name);
+  return names;
+}
+
+/** ONNX model bytes. The graph inputs and outputs keep their names; nodes that no output needs are left out. */
+export function encodeModel(graph: Graph): Uint8Array {
+  const nodes = liveNodes(graph);
+  const names = outputNames(graph);
+  const used = new Set([...nodes.flatMap((item) => item.inputs), ...graph.outputs.map((output) => output.value)]);
+  const writer = new BinaryWriter();
+  integer(writer, 1, IR_VERSION);
+  text(writer, 2, "moleblend");
+  message(writer, 7, (body) => {
+    for (const item of nodes) message(body, 1, (w) => node(w, item, names));
+    for (const { name, value } of graph.outputs) {
+      if (names.get(value) === name) continue;
+      const copy = { ...value, name };
+      const identity = { op: "Identity", name: `copy ${name}`, domain: "", inputs: [value], attributes: {}, outputs: [copy] };
+      message(body, 1, (w) => node(w, identity, names));
+    }
+    text(body, 2, graph.name);
+    for (const value of graph.constants) if (used.has(value)) message(body, 5, (w) => tensor(w, value));
+    for (const input of graph.inputs) message(body, 11, (w) => valueInfo(w, input.name, input));
+    for (const { name, value } of graph.outputs) message(body, 12, (w) => valueInfo(w, name, value));
+  });
+  const opset = (domain: string, version: number) =>
+    message(writer, 8, (w) => {
+      text(w, 1, domain);
+      integer(w, 2, version);
+    });
+  opset("", OPSET);
+  if (nodes.some((item) => item.domain)) opset("com.microsoft", MICROSOFT_OPSET);
+  return writer.finish();
+}
