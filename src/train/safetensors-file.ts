@@ -1,0 +1,91 @@
+// Safetensors on disk: opened without reading the tensors, written with their checksum.
+
+import { createHash } from "node:crypto";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { CheckpointError } from "../errors.js";
+import { encodeSafetensors, type NamedTensor, openSafetensors, type Safetensors } from "./safetensors.js";
+
+/** An open file; `close` it when the tensors have been read. */
+export interface OpenSafetensors {
+  readonly file: Safetensors;
+  close(): void;
+}
+
+/** Bytes that are read or hashed at one go. */
+const CHUNK = 8 * 2 ** 20;
+
+/**
+ * Opens a file, after its SHA-256 (hex) was compared if one is given.
+ * @throws CheckpointError if the file is missing, truncated, not safetensors or not the expected one.
+ */
+export function openSafetensorsFile(path: string, expectedSha256?: string): OpenSafetensors {
+  const descriptor = openForReading(path);
+  const byteLength = fstatSync(descriptor).size;
+  const read = (begin: number, end: number): Uint8Array => {
+    const bytes = new Uint8Array(end - begin);
+    for (let done = 0; done < bytes.length; ) {
+      const got = readSync(descriptor, bytes, done, Math.min(bytes.length - done, 2 ** 30), begin + done);
+      if (got === 0) throw new CheckpointError(`${path}: truncated while it was read, at byte ${begin + done}`);
+      done += got;
+    }
+    return bytes;
+  };
+  const close = () => closeSync(descriptor);
+  try {
+    if (expectedSha256 !== undefined) {
+      const hash = createHash("sha256");
+      for (let at = 0; at < byteLength; at += CHUNK) hash.update(read(at, Math.min(at + CHUNK, byteLength)));
+      compareSums(path, expectedSha256, hash.digest("hex"));
+    }
+    return { file: openSafetensors({ name: path, byteLength, read }), close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** @throws CheckpointError naming the file and both checksums if they differ. */
+export function compareSums(path: string, expected: string, got: string): void {
+  if (expected !== got) throw new CheckpointError(`${path}: damaged: expected SHA-256 ${expected}, got ${got}`);
+}
+
+function openForReading(path: string): number {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    throw new CheckpointError(`${path}: cannot be opened: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Writes parts one after the other, waits until the disk has them, and gives their SHA-256 in hex. */
+export async function writeDurably(path: string, parts: readonly Uint8Array[]): Promise<string> {
+  const hash = createHash("sha256");
+  const handle = await open(path, "w");
+  try {
+    for (const part of parts) {
+      for (let at = 0; at < part.length; at += CHUNK) {
+        const chunk = part.subarray(at, at + CHUNK);
+        hash.update(chunk);
+        await writeAll(handle, chunk);
+      }
+    }
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  return hash.digest("hex");
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) done += (await handle.write(bytes, done)).bytesWritten;
+}
+
+/** Writes a safetensors file and gives its SHA-256 in hex. */
+export function writeSafetensorsFile(
+  path: string,
+  tensors: readonly NamedTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  return writeDurably(path, encodeSafetensors(tensors, metadata));
+}
