@@ -42,6 +42,8 @@ export type CorpusOrigin = Pick<Manifest, "sources" | "rdkitVersion" | "options"
 const DEFAULT_SHARD_SIZE = 16384;
 const MAX_SHARD_BYTES = 64 * 2 ** 20;
 const REJECT_BUFFER = 512;
+/** Ends the name of an older corpus while the new one takes its place. */
+const REPLACED = "-replaced";
 const KEY_PATTERN = /^[0-9a-f]{16}$/;
 
 /** One corpus being written. Memory: one shard, and 11 bytes a molecule (and 8 a label) for the index. */
@@ -170,7 +172,7 @@ export class CorpusWriter {
 
   private takeName(): void {
     refuseForeignFolder(this.dir);
-    const replaced = existsSync(this.dir) ? `${this.partial}-replaced` : undefined;
+    const replaced = existsSync(this.dir) ? `${this.partial}${REPLACED}` : undefined;
     if (replaced) renameSync(this.dir, replaced);
     renameSync(this.partial, this.dir);
     if (replaced) rmSync(replaced, { recursive: true, force: true });
@@ -210,14 +212,16 @@ function refuseForeignFolder(dir: string): void {
   }
 }
 
-/** Removes what crashed jobs of this machine left beside `dir`; what a running job writes stays. */
+/** Clears up after crashed jobs of this machine beside `dir`; what a running job writes stays. */
 function removeAbandoned(dir: string): void {
   const parent = dirname(dir);
   if (!existsSync(parent)) return;
   const prefix = `${partialPrefix(dir)}${hostname()}-`;
   for (const name of readdirSync(parent)) {
-    if (!name.startsWith(prefix) || name.endsWith("-replaced")) continue;
-    if (!isRunning(Number(name.slice(prefix.length)))) rmSync(join(parent, name), { recursive: true, force: true });
+    if (!name.startsWith(prefix) || isRunning(Number.parseInt(name.slice(prefix.length), 10))) continue;
+    // A job that died between its two renames had put the older corpus aside: it gets its name back.
+    if (name.endsWith(REPLACED) && !existsSync(dir)) renameSync(join(parent, name), dir);
+    else rmSync(join(parent, name), { recursive: true, force: true });
   }
 }
 

@@ -1,7 +1,17 @@
 // The corpus store: bit-exact round trips, refusal of damage, and no half-written corpus that looks whole.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { tableFromIPC } from "apache-arrow";
@@ -193,6 +203,18 @@ describe("CorpusWriter", () => {
     assert.ok(!existsSync(join(root, crashed)));
     assert.ok(existsSync(join(root, mine)));
     first.abandon();
+  });
+
+  it("gives an older corpus its name back when the job that replaced it died on the way", async () => {
+    const dir = newFolder();
+    write(dir, ten);
+    const aside = `${dir}.partial-${hostname()}-999999999-replaced`;
+    renameSync(dir, aside);
+    new CorpusWriter(dir).abandon();
+    assert.equal((await openCorpus(dir)).size, 10);
+    cpSync(dir, aside, { recursive: true });
+    new CorpusWriter(dir).abandon();
+    assert.ok(!existsSync(aside));
   });
 
   it("replaces a corpus, but no other folder and no file", async () => {
