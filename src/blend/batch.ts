@@ -17,22 +17,8 @@ import { bondOfCode } from "../relations/graph.js";
 import { MAX_HOPS, UNREACHABLE, type GraphRelations } from "../relations/relations.js";
 import type { MoleculeDraw } from "./draws.js";
 import { ATOM_MODALITIES, MODALITIES, type Policy } from "./policy.js";
+import { scalar, type BatchSize, type BatchTensor, type BatchTensors } from "./tensors.js";
 import { fillGeometryTargets, fillNoiseTargets } from "./geometry-targets.js";
-
-export interface BatchTensor {
-  readonly data: Float32Array | Uint8Array;
-  readonly shape: readonly number[];
-}
-
-/** The tensors of FIELDS by name, of one batch. */
-export type BatchTensors = Readonly<Record<string, BatchTensor>>;
-
-export interface BatchSize {
-  readonly batch: number;
-  /** Atoms of the largest molecule. */
-  readonly atoms: number;
-  readonly tokens: number;
-}
 
 /** First column of each feature in a multi-hot of all of them. */
 function offsets(features: readonly { readonly size: number }[]): readonly number[] {
@@ -225,10 +211,6 @@ function topologyTargets(
     edge_target: { data: edge, shape: [batch, n, n, MAX_HOPS, EDGE_CLASSES] },
     edge_scale: scalar(edgeCount > 0 ? 1 / edgeCount : 0),
   };
-}
-
-export function scalar(value: number): BatchTensor {
-  return { data: Float32Array.of(value), shape: [] };
 }
 
 /**

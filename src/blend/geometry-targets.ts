@@ -1,6 +1,6 @@
 // Targets of the 3D pair head and of the denoising head, each multiplied by its weight in the loss.
 import type { GraphRelations } from "../relations/relations.js";
-import { scalar, type BatchSize, type BatchTensor } from "./batch.js";
+import { scalar, type BatchSize, type BatchTensor } from "./tensors.js";
 import type { MoleculeDraw } from "./draws.js";
 import { ATOM_MODALITIES, MODALITIES, type Policy } from "./policy.js";
 

@@ -4,7 +4,7 @@ import * as ops from "../onnx/ops.js";
 import { TOKEN_COLUMNS } from "../data/fields.js";
 import type { ModelConfig } from "./config.js";
 import type { ModelInputs } from "./inputs.js";
-import { relationBias, type RelationBias } from "./relation-bias.js";
+import { relationBias } from "./relation-bias.js";
 
 const LAYER_NORM_EPSILON = 1e-5;
 /** The reference's factor on the summed 3D feature of an atom. */
@@ -56,21 +56,25 @@ export function attentionWeights(query: Value, key: Value, bias: Value, { heads,
 function layer(inputs: ModelInputs, x: Value, bias: Value, name: string, config: ModelConfig): Value {
   const { heads, width } = config;
   const [query, key, value] = attentionStates(inputs, x, `${name}.qkv`, "tokens", config);
-  const weights = dropped(attentionWeights(query, key, bias, config), inputs.keep(`${name}.attention`));
+  const probabilities = inputs.probe(`${name}.weights`, attentionWeights(query, key, bias, config));
+  const weights = dropped(probabilities, inputs.keep(`${name}.attention`));
   const mixed = ops.matMul(weights, ops.reshape(value, ["batch", heads, "tokens", width / heads]));
   const joined = ops.reshape(ops.transpose(mixed, [0, 2, 1, 3]), ["batch*tokens", width]);
   const path = (update: Value, keep: Value | null) => (keep ? ops.mul(update, ops.reshape(keep, ["batch*tokens", 1])) : update);
-  const attended = path(dense(inputs, joined, `${name}.out`), inputs.keep(`${name}.attention_path`));
-  const middle = norm(inputs, ops.add(x, attended), `${name}.attention_norm`);
+  const attention = inputs.probe(`${name}.attention`, dense(inputs, joined, `${name}.out`));
+  const attended = path(attention, inputs.keep(`${name}.attention_path`));
+  const middle = inputs.probe(`${name}.middle`, norm(inputs, ops.add(x, attended), `${name}.attention_norm`));
   const hidden = dropped(ops.gelu(dense(inputs, middle, `${name}.fc1`)), inputs.keep(`${name}.activation`));
-  const update = path(dense(inputs, hidden, `${name}.fc2`), inputs.keep(`${name}.output_path`));
-  return norm(inputs, ops.add(middle, update), `${name}.output_norm`);
+  const fed = inputs.probe(`${name}.fed`, dense(inputs, hidden, `${name}.fc2`));
+  const update = path(fed, inputs.keep(`${name}.output_path`));
+  return inputs.probe(`${name}.output`, norm(inputs, ops.add(middle, update), `${name}.output_norm`));
 }
 
 export interface Encoded {
   /** Hidden states before the first and after each layer. [batch * tokens, width] */
   readonly states: readonly Value[];
-  readonly relations: RelationBias;
+  /** The relation bias of every layer. [batch, heads, tokens, tokens] */
+  readonly bias: Value;
 }
 
 /** @param geometry whether 3D relations enter at all */
@@ -78,12 +82,13 @@ export function encode(inputs: ModelInputs, config: ModelConfig, geometry: boole
   const features = ops.cast(inputs.field("token_features"), inputs.dtype);
   const relations = relationBias(inputs, features, config, geometry);
   const { graph } = inputs;
-  const embedded = graph.scope("embedding", () =>
-    norm(inputs, embed(inputs, features, relations.gathered, config), "embedding.norm"),
-  );
+  const embedded = graph.scope("embedding", () => {
+    const sum = inputs.probe("embedding.sum", embed(inputs, features, relations.gathered, config));
+    return inputs.probe("embedding", norm(inputs, sum, "embedding.norm"));
+  });
   const states = [embedded];
   for (let i = 0; i < config.layers; i++) {
     states.push(graph.scope(`layer${i}`, () => layer(inputs, states[i], relations.bias, `layer.${i}`, config)));
   }
-  return { states, relations };
+  return { states, bias: relations.bias };
 }

@@ -1,9 +1,9 @@
 // The graphs of MoleBLEND: a training step (losses and gradients) and an evaluation (losses and predictions).
 import { gradients } from "../autodiff/backward.js";
-import { Graph, type Value } from "../onnx/graph.js";
+import { Graph } from "../onnx/graph.js";
 import * as ops from "../onnx/ops.js";
 import { NO_DROPOUT, checkConfig, type DropoutConfig, type LossWeights, type ModelConfig } from "./config.js";
-import { encode, type Encoded } from "./encoder.js";
+import { encode } from "./encoder.js";
 import { predict, type Predictions } from "./heads.js";
 import { ModelInputs, dropoutInputs } from "./inputs.js";
 import { losses, type Losses } from "./losses.js";
@@ -13,10 +13,12 @@ import { parameterSpecs } from "./parameters.js";
 export const LOSS_TERMS = ["total", "noise", "spd", "edge", "geometry"] as const;
 export type LossTerm = (typeof LOSS_TERMS)[number];
 
+/** Outputs with the predictions of each head. */
+export const HEAD_OUTPUTS = ["spd", "edge", "geometry", "noise"] as const;
+
 interface Assembled {
   readonly graph: Graph;
   readonly inputs: ModelInputs;
-  readonly encoded: Encoded;
   readonly predictions: Predictions;
   readonly losses: Losses;
 }
@@ -26,10 +28,10 @@ function assemble(name: string, config: ModelConfig, dropout: DropoutConfig, wei
   const graph = new Graph(name);
   const inputs = new ModelInputs(graph, parameterSpecs(config), dropoutInputs(config, dropout));
   const encoded = encode(inputs, config, true);
-  const predictions = predict(inputs, encoded.states[config.layers], encoded.relations.bias, config);
+  const predictions = predict(inputs, encoded.states[config.layers], encoded.bias, config);
   const terms = losses(inputs, predictions, config, weights);
   graph.output("losses", ops.concat(LOSS_TERMS.map((term) => ops.reshape(terms[term], [1])), 0));
-  return { graph, inputs, encoded, predictions, losses: terms };
+  return { graph, inputs, predictions, losses: terms };
 }
 
 /** Name of the output that holds the gradient of a parameter. */
@@ -47,27 +49,14 @@ export function trainingGraph(config: ModelConfig, dropout: DropoutConfig, weigh
 /** No dropout. Outputs: "losses" [5], the logits and predictions of every head. */
 export function evaluationGraph(config: ModelConfig, weights: LossWeights): Graph {
   const { graph, predictions } = assemble("evaluate", config, NO_DROPOUT, weights);
-  for (const head of ["spd", "edge", "geometry", "noise"] as const) graph.output(head, predictions[head]);
+  for (const head of HEAD_OUTPUTS) graph.output(head, predictions[head]);
   return graph;
 }
 
-/** The evaluation graph with every intermediate that the reference fixtures record, under their names. */
-export function probingGraph(config: ModelConfig, weights: LossWeights): Graph {
-  const { graph, encoded, predictions } = assemble("probe", config, NO_DROPOUT, weights);
-  const probes: Record<string, Value> = {
-    attention_bias: encoded.relations.bias,
-    ...(encoded.relations.basis ? { basis: encoded.relations.basis } : {}),
-    ...(encoded.relations.gathered ? { gathered: encoded.relations.gathered } : {}),
-    ...Object.fromEntries(encoded.states.map((state, i) => [`state.${i}`, state])),
-    spd: predictions.spd,
-    edge: predictions.edge,
-    geometry: predictions.geometry,
-    noise: predictions.noise,
-  };
-  predictions.states.forEach(({ row, column }, i) => {
-    probes[`row.${i}`] = row;
-    probes[`column.${i}`] = column;
-  });
-  for (const [name, value] of Object.entries(probes)) graph.output(name, value);
+/** The training forward pass with every intermediate that has a name, for comparison with another implementation. */
+export function probingGraph(config: ModelConfig, dropout: DropoutConfig, weights: LossWeights): Graph {
+  const { graph, inputs, predictions } = assemble("probe", config, dropout, weights);
+  for (const [name, value] of inputs.probes) graph.output(name, value);
+  for (const head of HEAD_OUTPUTS) graph.output(head, predictions[head]);
   return graph;
 }

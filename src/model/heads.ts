@@ -29,7 +29,10 @@ function pairStates(inputs: ModelInputs, atoms: Value): readonly PairStates[] {
   const grouped = (name: string) => ops.reshape(inputs.parameter(name), [count, PAIR_WIDTH]);
   const affine = ops.add(ops.mul(normal, grouped("pair.norm.weight")), grouped("pair.norm.bias"));
   const parts = ops.split(affine, 1, count).map((part) => ops.reshape(part, ["batch", "atoms", PAIR_WIDTH]));
-  return PAIR_HEADS.map((_, i) => ({ row: parts[2 * i], column: parts[2 * i + 1] }));
+  return PAIR_HEADS.map((head, i) => ({
+    row: inputs.probe(`${head}.row`, parts[2 * i]),
+    column: inputs.probe(`${head}.column`, parts[2 * i + 1]),
+  }));
 }
 
 /**
@@ -88,7 +91,6 @@ export interface Predictions {
   readonly geometry: Value;
   /** Predicted noise direction. [batch, atoms, 3] */
   readonly noise: Value;
-  readonly states: readonly PairStates[];
 }
 
 /** @param hidden the last hidden states [batch * tokens, width]; `bias` the relation bias of the encoder */
@@ -105,7 +107,6 @@ export function predict(inputs: ModelInputs, hidden: Value, bias: Value, config:
       edge: head(1, "pair.edge", MAX_HOPS * EDGE_CLASSES),
       geometry: geometryHead(inputs, states[2], config),
       noise: graph.scope("denoising", () => denoise(inputs, atoms, bias, config)),
-      states,
     };
   });
 }

@@ -43,6 +43,8 @@ export class ModelInputs {
   readonly #made = new Map<string, Value>();
   /** Parameters in the order of first use. */
   readonly usedParameters: string[] = [];
+  /** Intermediate values worth looking at, by name. */
+  readonly probes = new Map<string, Value>();
 
   constructor(
     readonly graph: Graph,
@@ -70,6 +72,12 @@ export class ModelInputs {
   keep(name: string): Value | null {
     const input = this.#dropout.get(`keep.${name}`);
     return input ? this.#once(input.name, this.dtype, input.shape) : null;
+  }
+
+  /** Registers an intermediate value under a name, for graphs that give it out. */
+  probe(name: string, value: Value): Value {
+    this.probes.set(name, value);
+    return value;
   }
 
   #once(name: string, dtype: DataType, shape: readonly (number | string)[]): Value {

@@ -35,6 +35,7 @@ function topologyBias(inputs: ModelInputs, { heads }: ModelConfig): Value {
 
 /** Gaussian kernels of scaled distances, reference `GaussianLayer`. [batch * atoms * atoms, kernels] */
 function gaussianBasis(inputs: ModelInputs, tokenFeatures: Value, { kernels }: ModelConfig): Value {
+  const distance = inputs.field("distance");
   const elements = ops.slice(ops.slice(tokenFeatures, 2, 0, ELEMENTS, ELEMENTS), 1, 1, null, "atoms");
   const flat = ops.reshape(elements, ["atoms*batch", ELEMENTS]);
   const pairwise = (name: string) => {
@@ -42,7 +43,7 @@ function gaussianBasis(inputs: ModelInputs, tokenFeatures: Value, { kernels }: M
     const [first, second] = ops.split(ops.reshape(terms, ["batch", "atoms", 2]), 2, 2);
     return ops.add(first, ops.transpose(second, [0, 2, 1])); // [batch, atoms, atoms]
   };
-  const scaled = ops.add(ops.mul(pairwise("geometry.scale"), inputs.field("distance")), pairwise("geometry.shift"));
+  const scaled = ops.add(ops.mul(pairwise("geometry.scale"), distance), pairwise("geometry.shift"));
   const column = ops.reshape(scaled, ["atoms*atoms*batch", 1]);
   // exp(-((x - mean)/width)²/2) / (√(2π) width), with both factors of 1/2 and the norm inside one exponential.
   const means = inputs.parameter("geometry.means");
@@ -78,7 +79,6 @@ export interface RelationBias {
   readonly bias: Value;
   /** Summed Gaussian kernels of the atoms that show 3D, before their projection; null in a model of 2D alone. */
   readonly gathered: Value | null;
-  readonly basis: Value | null;
 }
 
 /** @param tokenFeatures the multi-hot token features as floats [batch, tokens, columns] */
@@ -90,13 +90,10 @@ export function relationBias(
 ): RelationBias {
   return inputs.graph.scope("relations", () => {
     const topology = ops.reshape(topologyBias(inputs, config), ["batch", config.heads, "tokens", "tokens"]);
-    if (!geometry) return { bias: topology, gathered: null, basis: null };
-    const basis = gaussianBasis(inputs, tokenFeatures, config);
-    return {
-      bias: ops.add(topology, geometryBias(inputs, basis, config)),
-      gathered: gatheredBasis(inputs, basis, config),
-      basis,
-    };
+    if (!geometry) return { bias: inputs.probe("bias", topology), gathered: null };
+    const basis = inputs.probe("basis", gaussianBasis(inputs, tokenFeatures, config));
+    const bias = inputs.probe("bias", ops.add(topology, geometryBias(inputs, basis, config)));
+    return { bias, gathered: gatheredBasis(inputs, basis, config) };
   });
 }
 
