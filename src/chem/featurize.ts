@@ -148,12 +148,24 @@ function ogbAtomFeatures(pickled: PickledMolecule): Uint8Array {
     features[at + 2] = Math.min(neighbours[atom] + hydrogens, 11);
     features[at + 3] = charge >= -5 && charge <= 5 ? charge + 5 : 11;
     features[at + 4] = Math.min(hydrogens, 9);
-    features[at + 5] = Math.min(pickled.radicalElectrons[atom], 5);
+    features[at + 5] = Math.min(radicalElectrons(pickled, atom), 5);
     features[at + 6] = HYBRIDIZATION_INDEX[pickled.hybridization[atom]];
     features[at + 7] = pickled.aromatic[atom];
     features[at + 8] = pickled.inRing[atom];
   }
   return features;
+}
+
+/**
+ * Elements without a usual valence (the d and f blocks) have no radicals in RDKit since 2023, while the reference's RDKit
+ * 2022.09 gives those in brackets one for an odd number of valence electrons. The model's features follow the reference.
+ */
+function radicalElectrons(pickled: PickledMolecule, atom: number): number {
+  const z = pickled.atomicNumber[atom];
+  const withoutValence = (z >= 21 && z <= 30) || (z >= 39 && z <= 48) || (z >= 57 && z <= 80) || z >= 89;
+  if (!withoutValence || !pickled.noImplicit[atom]) return pickled.radicalElectrons[atom];
+  // Beyond rutherfordium that RDKit counts two outer electrons for every element; up to it, the parity is that of the number.
+  return ((z <= 104 ? z : 2) - pickled.charge[atom]) & 1;
 }
 
 /** [bonds, 3] */

@@ -19,6 +19,8 @@ export interface PickledMolecule {
   readonly radicalElectrons: Uint8Array;
   /** Mass number where one was given, else 0. [atoms] */
   readonly isotope: Uint16Array;
+  /** 1 where the text fixes the hydrogens (brackets in SMILES), so that none are implied. [atoms] */
+  readonly noImplicit: Uint8Array;
   /** 0 or 1. [atoms] */
   readonly aromatic: Uint8Array;
   /** 0 or 1. [atoms] */
@@ -157,6 +159,7 @@ export function readPickle(bytes: Uint8Array): PickledMolecule {
     hydrogens: new Uint8Array(atoms),
     radicalElectrons: new Uint8Array(atoms),
     isotope: new Uint16Array(atoms),
+    noImplicit: new Uint8Array(atoms),
     aromatic: new Uint8Array(atoms),
     inRing: new Uint8Array(atoms),
     bondAtoms: new Uint16Array(bonds * 2),
@@ -204,6 +207,7 @@ function readAtom(cursor: Cursor, out: MoleculeArrays, atom: number): void {
   if (present & 128) out.radicalElectrons[atom] = cursor.uint8();
   if (present & 256) out.isotope[atom] = cursor.int32();
   out.aromatic[atom] = (flags >> 6) & 1;
+  out.noImplicit[atom] = (flags >> 5) & 1;
   if (flags & 16) skipQuery(cursor);
   if (flags & 8) {
     cursor.expect(Tag.atomMap, "an atom map number");
