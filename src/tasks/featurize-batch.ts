@@ -1,0 +1,88 @@
+// Featurizes a batch of raw records, in this thread or a worker, keeping rejects and remarks apart from molecules.
+
+import { featurize } from "../chem/featurize.js";
+import type { Molecule, RawRecord, Reject } from "../chem/molecule.js";
+import type { Rdkit } from "../chem/rdkit.js";
+import { type PackedMolecules, unpackMolecules } from "../data/packed-molecules.js";
+import type { ReadItem } from "../data/readers/index.js";
+import { DatasetError, formatLocation, MoleculeError } from "../errors.js";
+
+export interface FeaturizeSettings {
+  readonly hydrogens: boolean;
+  readonly maxAtoms: number;
+  readonly labels: readonly string[];
+}
+
+/** Outcome of a batch. Molecules and rejects are each in input order. */
+export interface BatchResult<Molecules = readonly Molecule[]> {
+  readonly molecules: Molecules;
+  readonly rejects: readonly Reject[];
+  /** Remarks on molecules that were kept, by kind. */
+  readonly notes: Readonly<Record<string, number>>;
+}
+
+/** The same with the molecules packed for a message between threads. */
+export type PackedBatchResult = BatchResult<PackedMolecules>;
+
+export function unpackResult(result: PackedBatchResult): BatchResult {
+  return { ...result, molecules: unpackMolecules(result.molecules) };
+}
+
+function isRecord(item: ReadItem): item is RawRecord {
+  return "text" in item;
+}
+
+/** @throws DatasetError, saying at which record, when featurizing fails for another reason than the molecule */
+export function featurizeBatch(rdkit: Rdkit, items: readonly ReadItem[], settings: FeaturizeSettings): BatchResult {
+  const { hydrogens, maxAtoms } = settings;
+  const molecules: Molecule[] = [];
+  const rejects: Reject[] = [];
+  const notes: Record<string, number> = {};
+  const note = (kind: string) => {
+    notes[kind] = (notes[kind] ?? 0) + 1;
+  };
+  for (const item of items) {
+    if (!isRecord(item)) {
+      rejects.push(item);
+      continue;
+    }
+    try {
+      const featurized = featurize(rdkit, item, { hydrogens, maxAtoms });
+      // A note reads "kind: details"; the kind is what can be counted.
+      for (const text of featurized.notes) note(text.split(":", 1)[0]);
+      molecules.push({ ...featurized.molecule, labels: readLabels(item, settings.labels, note) });
+    } catch (error) {
+      if (!(error instanceof MoleculeError)) {
+        throw new DatasetError(`${formatLocation(item)}: could not be featurized: ${String(error)}`, { cause: error });
+      }
+      const { file, line, record, name } = item;
+      rejects.push({ file, line, record, name, code: error.code, reason: error.reason });
+    }
+  }
+  return { molecules, rejects, notes };
+}
+
+/** What stands for a missing number in the tables of the field. */
+const MISSING = new Set(["", "nan", "na", "n/a", "null", "none"]);
+
+function readLabels(
+  record: RawRecord,
+  names: readonly string[],
+  note: (kind: string) => void,
+): Readonly<Record<string, number>> {
+  const labels: Record<string, number> = {};
+  for (const name of names) {
+    const text = (record.properties[name] ?? "").trim();
+    const value = Number(text);
+    if (MISSING.has(text.toLowerCase())) {
+      labels[name] = Number.NaN;
+      note("missing-label");
+    } else if (Number.isFinite(value)) {
+      labels[name] = value;
+    } else {
+      labels[name] = Number.NaN;
+      note("unparsable-label");
+    }
+  }
+  return labels;
+}
