@@ -130,7 +130,7 @@ async function* readArchive(
         continue;
       }
       found++;
-      const content = entryBytes(path, entry);
+      const content = entryBytes(path, entry as AsyncIterable<Buffer>);
       yield* parseChunks(name, name.endsWith(".gz") ? unpack(name, content) : content, format, options);
     }
     await feeding;
