@@ -41,7 +41,7 @@ interface Colouring {
 
 /**
  * 16 hex digits, equal for equal labelled graphs whatever the atom order: Weisfeiler-Lehman refinement over all atom and
- * bond features to a stable colouring. A chirality tag (clockwise as seen in bond order) becomes the parity of the
+ * bond features and topological distances to a stable colouring. A chirality tag (clockwise as seen in bond order) becomes the parity of the
  * neighbours in order of colour; where neighbours tie, as in 1,4-dimethylcyclohexane, each tied atom is singled out in
  * turn and the smallest key counts.
  *
@@ -65,6 +65,7 @@ export function structureKey(atomFeatures: Uint8Array, bonds: Uint16Array, bondF
     colouring.high[atom] = mix(high);
     if (tag[atom]) colouring.open.push(atom);
   }
+  addDistances(graph, colouring);
   const key = settle(graph, colouring, 0);
   return (key[0] >>> 0).toString(16).padStart(8, "0") + (key[1] >>> 0).toString(16).padStart(8, "0");
 }
@@ -91,6 +92,35 @@ function buildGraph(atomFeatures: Uint8Array, bonds: Uint16Array, bondFeatures: 
     if (chirality === CLOCKWISE || chirality === COUNTERCLOCKWISE) tag[atom] = chirality;
   }
   return { atoms, start, neighbour, bondCode, tag };
+}
+
+/**
+ * Mixes into each colour what lies at which distance. Neighbourhoods alone cannot tell decalin from bicyclopentyl, or one
+ * large ring from two small ones.
+ */
+function addDistances({ atoms, start, neighbour }: Graph, { low, high }: Colouring): void {
+  const before = low.slice();
+  const queue = new Int32Array(atoms);
+  const level = new Int32Array(atoms);
+  for (let origin = 0; origin < atoms; origin++) {
+    level.fill(-1);
+    level[origin] = 0;
+    queue[0] = origin;
+    let sum = 0;
+    for (let head = 0, tail = 1; head < tail; head++) {
+      const atom = queue[head];
+      const distance = level[atom];
+      sum += mix(before[atom] + Math.imul(distance, 0x9e3779b1));
+      for (let slot = start[atom]; slot < start[atom + 1]; slot++) {
+        const next = neighbour[slot];
+        if (level[next] >= 0) continue;
+        level[next] = distance + 1;
+        queue[tail++] = next;
+      }
+    }
+    low[origin] = mix(before[origin] + Math.imul(sum, 0x85ebca77));
+    high[origin] = mix(high[origin] ^ sum);
+  }
 }
 
 /** Refines, gives chirality tags their meaning as far as colours allow, takes ties apart; returns the two key words. */
