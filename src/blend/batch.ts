@@ -16,7 +16,7 @@ import { pairGeometry } from "../relations/geometry.js";
 import { bondOfCode } from "../relations/graph.js";
 import { MAX_HOPS, UNREACHABLE, type GraphRelations } from "../relations/relations.js";
 import type { MoleculeDraw } from "./draws.js";
-import { ATOM_MODALITIES, MODALITIES, type Policy } from "./policy.js";
+import { ATOM_MODALITIES, MODALITIES, type GeometryTarget, type Policy } from "./policy.js";
 import { scalar, type BatchSize, type BatchTensor, type BatchTensors } from "./tensors.js";
 import { fillGeometryTargets, fillNoiseTargets } from "./geometry-targets.js";
 
@@ -214,11 +214,16 @@ function topologyTargets(
 }
 
 /**
- * Every tensor of FIELDS for one batch.
+ * Every tensor of FIELDS that a model with this 3D target takes, for one batch.
  * @param graphs relations of each molecule
  * @param draws what each shows, in the same order
  */
-export function buildBatch(graphs: readonly GraphRelations[], draws: readonly MoleculeDraw[], policy: Policy): BatchTensors {
+export function buildBatch(
+  graphs: readonly GraphRelations[],
+  draws: readonly MoleculeDraw[],
+  policy: Policy,
+  target: GeometryTarget,
+): BatchTensors {
   const atoms = graphs.reduce((most, graph) => Math.max(most, graph.atoms), 0);
   const size: BatchSize = { batch: graphs.length, atoms, tokens: atoms + 1 };
   const { row, selection } = spdRows(graphs, draws);
@@ -228,7 +233,7 @@ export function buildBatch(graphs: readonly GraphRelations[], draws: readonly Mo
     spd_selection: selection,
     ...geometryFields(graphs, draws, size),
     ...topologyTargets(graphs, draws, policy, size),
-    ...fillGeometryTargets(graphs, draws, policy, size),
+    ...fillGeometryTargets(graphs, draws, policy, target, size),
     ...fillNoiseTargets(graphs, draws, policy, size),
   };
 }

@@ -1,8 +1,8 @@
 // Targets of the 3D pair head and of the denoising head, each multiplied by its weight in the loss.
 import type { GraphRelations } from "../relations/relations.js";
-import { scalar, type BatchSize, type BatchTensor } from "./tensors.js";
+import { scalar, type BatchSize, type BatchTensor, type BatchTensors } from "./tensors.js";
 import type { MoleculeDraw } from "./draws.js";
-import { ATOM_MODALITIES, MODALITIES, type Policy } from "./policy.js";
+import { ATOM_MODALITIES, MODALITIES, type GeometryTarget, type Policy } from "./policy.js";
 
 /** Calls `visit` for each pair that counts in the 3D loss: both atoms located, apart, and recovered by the policy. */
 function forEachPair(
@@ -24,39 +24,45 @@ function forEachPair(
   }
 }
 
-/** Mean over the pairs of a molecule, then over the molecules that have any (reference criterion, 3D loss). */
+/**
+ * Mean over the pairs of a molecule, then over the molecules that have any (reference criterion, 3D loss): unit vectors
+ * times their weight for the displacement, distances and weights apart for the distance.
+ */
 export function fillGeometryTargets(
   graphs: readonly GraphRelations[],
   draws: readonly MoleculeDraw[],
   policy: Policy,
+  target: GeometryTarget,
   { batch, atoms: n }: BatchSize,
-): Record<"displacement_target" | "distance_target" | "distance_weight" | "geometry_total", BatchTensor> {
-  const displacement = new Float32Array(batch * n * n * 3);
-  const distance = new Float32Array(batch * n * n);
-  const weights = new Float32Array(batch * n * n);
+): BatchTensors {
   const pairCounts = graphs.map((graph, b) => {
     let count = 0;
     forEachPair(graph, draws[b], policy, () => count++);
     return count;
   });
   const molecules = pairCounts.filter((count) => count > 0).length;
+  const shape = [batch, n, n];
+  const displacement = new Float32Array(target === "displacement" ? batch * n * n * 3 : 0);
+  const distance = new Float32Array(target === "distance" ? batch * n * n : 0);
+  const weights = new Float32Array(distance.length);
   graphs.forEach((graph, b) => {
     const weight = 1 / (pairCounts[b] * molecules);
     forEachPair(graph, draws[b], policy, (i, j, dx, dy, dz) => {
       const at = (b * n + i) * n + j;
       const length = Math.sqrt(dx * dx + dy * dy + dz * dz);
-      distance[at] = length;
-      weights[at] = weight;
-      displacement[at * 3] = (dx / length) * weight;
-      displacement[at * 3 + 1] = (dy / length) * weight;
-      displacement[at * 3 + 2] = (dz / length) * weight;
+      if (target === "distance") {
+        distance[at] = length;
+        weights[at] = weight;
+      } else {
+        displacement[at * 3] = (dx / length) * weight;
+        displacement[at * 3 + 1] = (dy / length) * weight;
+        displacement[at * 3 + 2] = (dz / length) * weight;
+      }
     });
   });
-  const shape = [batch, n, n];
+  if (target === "distance") return { distance_target: { data: distance, shape }, distance_weight: { data: weights, shape } };
   return {
     displacement_target: { data: displacement, shape: [...shape, 3] },
-    distance_target: { data: distance, shape },
-    distance_weight: { data: weights, shape },
     geometry_total: scalar(molecules > 0 ? 1 : 0),
   };
 }

@@ -9,6 +9,9 @@ export type Modality = keyof typeof MODALITIES;
 export const ATOM_MODALITIES = { degree: 1, geometry: 2 } as const;
 export type AtomModality = keyof typeof ATOM_MODALITIES;
 
+/** What the 3D pair head recovers: the displacement vector (reference) or the distance (rotation invariant). */
+export type GeometryTarget = "displacement" | "distance";
+
 /** One of several things that can be shown, with the probability of being drawn. */
 export interface Choice<M> {
   readonly probability: number;

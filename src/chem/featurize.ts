@@ -183,18 +183,14 @@ function ogbBondFeatures(pickled: PickledMolecule): Uint8Array {
 /** [atoms, 3] in Å, or null with a note where there is no usable geometry. */
 function readPositions({ atoms, conformer }: PickledMolecule, notes: string[]): Float32Array | null {
   if (!conformer) return null;
-  if (!conformer.is3D) {
-    notes.push("no-3d: a 2D depiction");
-    return null;
-  }
   const positions = Float32Array.from(conformer.positions);
-  if (!positions.every(Number.isFinite)) {
-    notes.push("no-3d: coordinates that are not finite numbers");
-    return null;
-  }
+  let reason = "";
+  if (!positions.every(Number.isFinite)) reason = "coordinates that are not finite numbers";
   // One heavy atom may well lie at the origin of its hydrogens.
-  if (atoms > 1 && positions.every((value) => value === 0)) {
-    notes.push("no-3d: all coordinates are zero");
+  else if (atoms > 1 && positions.every((value) => value === 0)) reason = "all coordinates are zero";
+  else if (!conformer.is3D) reason = "a 2D depiction";
+  if (reason) {
+    notes.push(`no-3d: ${reason}`);
     return null;
   }
   return positions;

@@ -42,7 +42,7 @@ export function withoutCoordinates(molBlock: string): string {
   const lines = molBlock.split("\n");
   forEachAtomLine(lines, (index) => {
     const v3000 = V3000_ATOM.exec(lines[index].trimEnd());
-    lines[index] = v3000 ? `${v3000[1]}0 0 0${v3000[5]}` : "    0.0000    0.0000    0.0000" + lines[index].slice(30);
+    lines[index] = v3000 ? `${v3000[1]}0 0 0${v3000[5]}` : `    0.0000    0.0000    0.0000${lines[index].slice(30)}`;
   });
   lines[1] = (lines[1] ?? "").slice(0, 20);
   return lines.join("\n");

@@ -57,13 +57,15 @@ export const FIELDS = {
     dtype: "uint8",
     shape: ["batch", "tokens", TOKEN_COLUMNS.count],
     padding: 0,
-    meaning: "multi-hot atom features; degree where the blend shows it; graph token; 1 where the 3D atom feature is shown",
+    meaning:
+      "multi-hot atom features; degree where the blend shows it; graph token; 1 where the 3D atom feature is shown",
   },
   pair_features: {
     dtype: "uint8",
     shape: ["batch", "pair_rows", "tokens", "tokens"],
     padding: 0,
-    meaning: "multi-hot 2D relations where the blend shows them: virtual distance, padded key, edges by hop, path length",
+    meaning:
+      "multi-hot 2D relations where the blend shows them: virtual distance, padded key, edges by hop, path length",
   },
   spd_selection: {
     dtype: "float32",
@@ -107,14 +109,24 @@ export const FIELDS = {
   },
   distance_target: { dtype: "float32", shape: pairs, padding: 0, meaning: "clean distance in Å" },
   distance_weight: { dtype: "float32", shape: pairs, padding: 0, meaning: "weight of the pair in the distance loss" },
-  geometry_total: { dtype: "float32", shape: [], padding: 0, meaning: "sum of the pair weights of the 3D loss: 1, or 0" },
+  geometry_total: {
+    dtype: "float32",
+    shape: [],
+    padding: 0,
+    meaning: "sum of the pair weights of the 3D loss: 1, or 0",
+  },
   noise_target: {
     dtype: "float32",
     shape: ["batch", "atoms", 3],
     padding: 0,
     meaning: "unit vector of the noise times the weight of the atom in the denoising loss",
   },
-  noise_total: { dtype: "float32", shape: [], padding: 0, meaning: "sum of the atom weights of the denoising loss: 1, or 0" },
+  noise_total: {
+    dtype: "float32",
+    shape: [],
+    padding: 0,
+    meaning: "sum of the atom weights of the denoising loss: 1, or 0",
+  },
 } as const satisfies Record<string, Field>;
 
 export type FieldName = keyof typeof FIELDS;

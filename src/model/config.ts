@@ -1,8 +1,6 @@
 // The sizes and settings of a model, and the presets; everything else follows from them.
+import type { GeometryTarget } from "../blend/policy.js";
 import { ConfigError } from "../errors.js";
-
-/** What the 3D pair head recovers: the displacement vector (reference) or the distance (rotation invariant). */
-export type GeometryTarget = "displacement" | "distance";
 
 export interface ModelConfig {
   readonly layers: number;

@@ -1,11 +1,11 @@
 // A model under training: its flat parameters, its session, and one step of forward, backward, clipping and Adam.
 import type { BatchTensors } from "../blend/tensors.js";
 import type { DropoutConfig, LossWeights, ModelConfig } from "../model/config.js";
-import { LOSS_TERMS, gradientName, trainingGraph, type LossTerm } from "../model/graphs.js";
-import { layoutParameters, parameterSpecs, type ParameterSlot } from "../model/parameters.js";
+import { gradientName, LOSS_TERMS, type LossTerm, trainingGraph } from "../model/graphs.js";
+import { layoutParameters, type ParameterSlot, parameterSpecs } from "../model/parameters.js";
 import { Session, type SessionOptions, type Tensor } from "../runtime/session.js";
-import { accumulateGradients, adamStep, type AdamConfig, type AdamReport } from "./adam.js";
-import { createArena, type Arena } from "./arena.js";
+import { type AdamConfig, type AdamReport, accumulateGradients, adamStep } from "./adam.js";
+import { type Arena, createArena } from "./arena.js";
 
 export interface TrainerOptions extends SessionOptions {
   readonly dropout: DropoutConfig;
@@ -18,7 +18,10 @@ export interface TrainerOptions extends SessionOptions {
 export type LossValues = Readonly<Record<LossTerm, number>>;
 
 /** Views of each tensor in a flat array, by name. */
-export function parameterTensors(slots: readonly ParameterSlot[], flat: Float32Array): Readonly<Record<string, Tensor>> {
+export function parameterTensors(
+  slots: readonly ParameterSlot[],
+  flat: Float32Array,
+): Readonly<Record<string, Tensor>> {
   return Object.fromEntries(
     slots.map(({ name, shape, offset, size }) => [name, { data: flat.subarray(offset, offset + size), shape }]),
   );

@@ -1,0 +1,46 @@
+// What a user names as training data → an open corpus: a prepared folder, or molecule files that are prepared first.
+import { createHash } from "node:crypto";
+import { existsSync, statSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { openCorpus, type Corpus } from "../data/corpus.js";
+import { isCorpus } from "../data/manifest.js";
+import { DatasetError } from "../errors.js";
+import { prepare, type PrepareOptions, type PrepareSummary } from "./prepare.js";
+
+/** Part of the cache key: files prepared by code that makes other corpora must be prepared anew. */
+const CACHE_VERSION = 1;
+
+export interface CorpusInput {
+  readonly corpus: Corpus;
+  /** What preparing did; null where the corpus was there already. */
+  readonly prepared: PrepareSummary | null;
+}
+
+/**
+ * Opens a corpus folder, or prepares files into `cacheDir` (once: the same files with the same options are found again).
+ * @throws DatasetError when the input is neither
+ */
+export async function corpusFromInput(
+  inputs: readonly string[],
+  cacheDir: string,
+  options: PrepareOptions = {},
+): Promise<CorpusInput> {
+  if (inputs.length === 1 && isCorpus(inputs[0])) return { corpus: await openCorpus(inputs[0]), prepared: null };
+  for (const input of inputs) {
+    if (!existsSync(input)) throw new DatasetError(`${input}: no such file or corpus folder`);
+    if (statSync(input).isDirectory()) {
+      throw new DatasetError(`${input}: expected a prepared corpus or a file of molecules, got a folder without a manifest`);
+    }
+  }
+  const { labels = [], hydrogens = false, maxAtoms = 256, reader = {} } = options;
+  const key = createHash("sha256").update(JSON.stringify([CACHE_VERSION, labels, hydrogens, maxAtoms, reader]));
+  for (const input of inputs) {
+    const { size, mtimeMs } = statSync(input);
+    key.update(JSON.stringify([resolve(input), size, mtimeMs]));
+  }
+  const name = basename(inputs[0]).replace(/\..*$/, "");
+  const dir = join(cacheDir, `${name}-${key.digest("hex").slice(0, 12)}`);
+  if (isCorpus(dir)) return { corpus: await openCorpus(dir), prepared: null };
+  const prepared = await prepare(inputs, dir, options);
+  return { corpus: await openCorpus(dir), prepared };
+}

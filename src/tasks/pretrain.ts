@@ -1,0 +1,180 @@
+// Pretraining as a job: a run folder with settings, logs, checkpoints and a report that shows what was learnt.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { ConfigError } from "../errors.js";
+import { isCorpus } from "../data/manifest.js";
+import { loadLatest, saveCheckpoint, type Json, type LoadedCheckpoint } from "../train/checkpoint.js";
+import type { HeldOut } from "../train/heldout.js";
+import { pretrainLoop, type LoopResult } from "../train/loop.js";
+import { createProgress, type Progress, type ProgressMode } from "../train/progress.js";
+import { openRunLog } from "../train/run-log.js";
+import type { PretrainSettings } from "../train/settings.js";
+import { openEventWriter } from "../train/tensorboard.js";
+import { corpusFromInput } from "./corpus-input.js";
+import { writePretrainReport } from "./pretrain-report.js";
+import type { PrepareOptions } from "./prepare.js";
+
+export interface PretrainJob {
+  /** A corpus folder, or files of molecules. */
+  readonly inputs: readonly string[];
+  /** Folder of all runs. */
+  readonly runsDir: string;
+  /** Name of this run; by default the preset with the first free number. */
+  readonly name?: string;
+  /** Goes on with the run of this name from its latest checkpoint. */
+  readonly resume?: boolean;
+  readonly settings: PretrainSettings;
+  readonly prepare?: PrepareOptions;
+  /** Threads of the runtime; one a core by default. */
+  readonly threads?: number;
+  /** Threads that make batches. */
+  readonly workers?: number;
+  readonly progress?: ProgressMode;
+  /** Asked after every step: true writes a checkpoint and ends the job. */
+  readonly shouldStop?: () => boolean;
+  /** The command line that started the job, for the report. */
+  readonly command?: string;
+}
+
+export interface PretrainSummary {
+  readonly run: string;
+  /** False when the job was stopped before its last step. */
+  readonly finished: boolean;
+  readonly step: number;
+  readonly heldout: Omit<HeldOut, "losses"> | null;
+  readonly moleculesPerSecond: number;
+  readonly seconds: number;
+  readonly report: string;
+  readonly parameters: number;
+  readonly corpus: { readonly dir: string; readonly molecules: number; readonly rejects: number; readonly train: number; readonly heldout: number };
+}
+
+const CONFIG = "config.json";
+
+/** The settings a run was started with. @throws ConfigError when there is no such run */
+export function runSettings(runDir: string): { settings: PretrainSettings; corpus: string } {
+  const path = join(runDir, CONFIG);
+  if (!existsSync(path)) throw new ConfigError(`${runDir}: no run to resume, it has no ${CONFIG}`);
+  return JSON.parse(readFileSync(path, "utf8")) as { settings: PretrainSettings; corpus: string };
+}
+
+function newRunDir({ runsDir, name, settings }: PretrainJob): string {
+  if (name !== undefined) {
+    const dir = join(runsDir, name);
+    if (existsSync(dir)) throw new ConfigError(`${dir}: this run exists; resume it or take another name`);
+    return dir;
+  }
+  for (let i = 1; ; i++) {
+    const dir = join(runsDir, i === 1 ? `pretrain-${settings.preset}` : `pretrain-${settings.preset}-${i}`);
+    if (!existsSync(dir)) return dir;
+  }
+}
+
+interface Opened {
+  readonly run: string;
+  readonly settings: PretrainSettings;
+  readonly inputs: readonly string[];
+  readonly resume: LoadedCheckpoint | null;
+}
+
+/** A resumed run keeps the settings and the corpus it was started with. */
+function openRun(job: PretrainJob): Opened {
+  if (!job.resume) return { run: newRunDir(job), settings: job.settings, inputs: job.inputs, resume: null };
+  const run = join(job.runsDir, job.name ?? `pretrain-${job.settings.preset}`);
+  const { settings, corpus } = runSettings(run);
+  if (!isCorpus(corpus)) throw new ConfigError(`${run}: its corpus ${corpus} is gone; prepare it there again to resume`);
+  return { run, settings, inputs: [corpus], resume: loadLatest(join(run, "checkpoints")) };
+}
+
+/**
+ * Pretrains a model, or goes on with a run.
+ * @throws ConfigError, DatasetError, CheckpointError
+ */
+export async function pretrain(job: PretrainJob): Promise<PretrainSummary> {
+  const { run, settings, inputs, resume } = openRun(job);
+  const { corpus } = await corpusFromInput(inputs, join(job.runsDir, "corpora"), job.prepare);
+  mkdirSync(run, { recursive: true });
+  writeFileSync(join(run, CONFIG), `${JSON.stringify({ settings, corpus: corpus.dir }, null, 2)}\n`);
+  const from = resume?.state.step ?? 0;
+  const log = openRunLog(join(run, "metrics.jsonl"), from);
+  const events = openEventWriter(join(run, "tensorboard"), { firstStep: from + 1 });
+  const progress = createProgress({
+    label: "pretrain",
+    total: settings.steps,
+    start: from,
+    stream: process.stderr,
+    ...(job.progress ? { mode: job.progress } : {}),
+  });
+  const record = (step: number, values: Readonly<Record<string, number>>) => {
+    log.append({ step, ...values });
+    events.scalars(step, values);
+  };
+  let result: LoopResult;
+  try {
+    result = await pretrainLoop(
+      corpus,
+      settings,
+      { threads: job.threads ?? availableParallelism(), workers: job.workers ?? 1, resume },
+      {
+        onStep: ({ step, losses, molecules }) => progress.update(step, losses, molecules),
+        onLog: record,
+        onHeldOut: (step, heldOut) => {
+          record(step, heldOutScalars(heldOut));
+          reportHeldOut(progress, step, heldOut);
+        },
+        onCheckpoint: async (state, model, optimizer) => {
+          log.sync();
+          await saveCheckpoint(join(run, "checkpoints"), { state, model, optimizer }, { keep: settings.keepCheckpoints });
+        },
+        ...(job.shouldStop ? { shouldStop: job.shouldStop } : {}),
+      },
+    );
+  } finally {
+    progress.finish();
+    resume?.close();
+    log.close();
+    events.close();
+    corpus.close();
+  }
+  return summarise(job, run, settings, corpus, result);
+}
+
+function heldOutScalars({ losses, ...measures }: HeldOut): Record<string, number> {
+  const entries = Object.entries(measures).flatMap(([name, measure]) => (measure ? [[`heldout/${name}`, measure.value]] : []));
+  return { ...Object.fromEntries(entries), "heldout/loss": losses.total };
+}
+
+function reportHeldOut(progress: Progress, step: number, { losses: _, ...measures }: HeldOut): void {
+  const parts = Object.entries(measures).flatMap(([name, m]) => (m ? [`${name} ${m.value.toFixed(3)} (${m.baseline.toFixed(3)})`] : []));
+  progress.message(`step ${step}, held out (trivial guess): ${parts.join(", ")}`);
+}
+
+function summarise(
+  job: PretrainJob,
+  run: string,
+  settings: PretrainSettings,
+  corpus: { readonly dir: string; readonly manifest: { readonly counts: { readonly molecules: number }; readonly rejects: Readonly<Record<string, number>> } },
+  result: LoopResult,
+): PretrainSummary {
+  const rejects = Object.values(corpus.manifest.rejects).reduce((sum, count) => sum + count, 0);
+  const { losses: _, ...heldout } = result.heldOut ?? { losses: null };
+  const summary = {
+    run,
+    finished: result.step === settings.steps,
+    step: result.step,
+    heldout: result.heldOut ? (heldout as Omit<HeldOut, "losses">) : null,
+    moleculesPerSecond: result.seconds > 0 ? result.molecules / result.seconds : 0,
+    seconds: result.seconds,
+    parameters: result.parameters,
+    corpus: {
+      dir: corpus.dir,
+      molecules: corpus.manifest.counts.molecules,
+      rejects,
+      train: result.train,
+      heldout: result.validation,
+    },
+  };
+  const command = job.command ?? "moleblend pretrain";
+  return { ...summary, report: writePretrainReport(run, summary, settings as unknown as Json, command) };
+}

@@ -1,0 +1,85 @@
+// Batches made ahead of their use by threads of their own, delivered in the order asked for.
+import { Worker } from "node:worker_threads";
+import type { BatchTensors } from "../blend/tensors.js";
+import { DatasetError } from "../errors.js";
+import type { Label } from "../random.js";
+import type { BatchRecipe } from "./make-batch.js";
+
+export interface WorkerSetup {
+  readonly corpusDir: string;
+  readonly recipe: BatchRecipe;
+  readonly seed: number;
+}
+
+/** Which molecules, and the labels of the random stream of the batch. */
+export interface BatchOrder {
+  readonly molecules: Int32Array;
+  readonly labels: readonly Label[];
+}
+
+export interface BatchRequest extends BatchOrder {
+  readonly id: number;
+}
+
+export type BatchReply =
+  | { readonly id: number; readonly tensors: BatchTensors }
+  | { readonly id: number; readonly failure: { readonly name: string; readonly message: string } };
+
+export interface LoaderOptions extends WorkerSetup {
+  /** Threads; one makes several thousand small molecules a second. */
+  readonly workers?: number;
+  /** Batches made ahead. */
+  readonly ahead?: number;
+}
+
+const DEFAULT_AHEAD = 4;
+
+/** The batches of `orders`, in order. Ends its threads when the consumer stops, early or not. */
+export async function* loadBatches(orders: Iterable<BatchOrder>, options: LoaderOptions): AsyncGenerator<BatchTensors> {
+  const { corpusDir, recipe, seed, workers = 1, ahead = DEFAULT_AHEAD } = options;
+  const setup: WorkerSetup = { corpusDir, recipe, seed };
+  const ready = new Map<number, BatchReply>();
+  let wake: (() => void) | null = null;
+  let broken: Error | null = null;
+  const threads = Array.from({ length: workers }, () => {
+    const thread = new Worker(new URL("./batch-worker.js", import.meta.url), { workerData: setup });
+    thread.on("message", (reply: BatchReply) => {
+      ready.set(reply.id, reply);
+      wake?.();
+    });
+    thread.on("error", (error) => {
+      broken = error instanceof Error ? error : new Error(String(error));
+      wake?.();
+    });
+    return thread;
+  });
+  const source = orders[Symbol.iterator]();
+  let asked = 0;
+  let exhausted = false;
+  const ask = () => {
+    const next = source.next();
+    if (next.done) exhausted = true;
+    else {
+      const request: BatchRequest = { id: asked, ...next.value };
+      threads[asked++ % workers].postMessage(request);
+    }
+  };
+  try {
+    for (let delivered = 0; ; delivered++) {
+      while (!exhausted && asked < delivered + Math.max(ahead, workers)) ask();
+      if (delivered === asked) return;
+      while (!ready.has(delivered) && !broken) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+      const reply = ready.get(delivered);
+      if (!reply) throw broken ?? new DatasetError(`${corpusDir}: batch ${delivered} was not made`);
+      ready.delete(delivered);
+      if ("failure" in reply) throw new DatasetError(`${corpusDir}: ${reply.failure.name}: ${reply.failure.message}`);
+      yield reply.tensors;
+    }
+  } finally {
+    await Promise.all(threads.map((thread) => thread.terminate()));
+  }
+}

@@ -1,0 +1,242 @@
+// The pretraining loop: batches in, updates out; logs, evaluations and checkpoints on the way.
+import type { Corpus } from "../data/corpus.js";
+import { planBatches } from "../data/batches.js";
+import { splitCorpus } from "../data/split.js";
+import { CheckpointError, ConfigError } from "../errors.js";
+import { LOSS_TERMS } from "../model/graphs.js";
+import { dropoutInputs } from "../model/inputs.js";
+import { initialise } from "../model/parameters.js";
+import { Random } from "../random.js";
+import { loadBatches, type BatchOrder } from "./batch-loader.js";
+import type { Json, LoadedCheckpoint, TrainingState } from "./checkpoint.js";
+import { HeldOutEvaluator, type HeldOut } from "./heldout.js";
+import type { BatchRecipe } from "./make-batch.js";
+import { readDense, type NamedTensor, type Safetensors } from "./safetensors.js";
+import { learningRateAt, SCHEDULE_DEFAULTS } from "./schedule.js";
+import type { PretrainSettings } from "./settings.js";
+import { Trainer, type LossValues } from "./trainer.js";
+
+/** What the outside does while the loop runs; each is awaited. */
+export interface LoopHooks {
+  /** After every update. */
+  readonly onStep?: (step: StepReport) => void;
+  /** Means over the steps since the last report, at every `logEvery` steps. */
+  readonly onLog?: (step: number, values: Readonly<Record<string, number>>) => void;
+  readonly onHeldOut?: (step: number, heldOut: HeldOut) => void;
+  readonly onCheckpoint: (state: TrainingState, model: readonly NamedTensor[], optimizer: readonly NamedTensor[]) => Promise<void>;
+  /** Asks the loop to write a checkpoint and return. */
+  readonly shouldStop?: () => boolean;
+}
+
+export interface StepReport {
+  readonly step: number;
+  readonly losses: LossValues;
+  readonly learningRate: number;
+  readonly gradientNorm: number;
+  readonly molecules: number;
+}
+
+export interface LoopOptions {
+  readonly threads: number;
+  readonly workers: number;
+  readonly resume: LoadedCheckpoint | null;
+}
+
+export interface LoopResult {
+  /** Updates done, `settings.steps` unless the loop was stopped. */
+  readonly step: number;
+  readonly heldOut: HeldOut | null;
+  /** In this process. */
+  readonly molecules: number;
+  readonly seconds: number;
+  readonly parameters: number;
+  readonly train: number;
+  readonly validation: number;
+  /** Share of a batch that is no padding. */
+  readonly tokenEfficiency: number;
+}
+
+/** Molecules of the held-out part that an evaluation looks at. */
+const EVALUATED = 2000;
+
+interface Position {
+  readonly epoch: number;
+  readonly batchInEpoch: number;
+}
+
+/** Every batch from a position on, for ever; epoch and place address the random stream. */
+function* batchOrders(plan: (epoch: number) => readonly Int32Array[], from: Position): Generator<BatchOrder & Position> {
+  for (let epoch = from.epoch, first = from.batchInEpoch; ; epoch++, first = 0) {
+    const batches = plan(epoch);
+    for (let i = first; i < batches.length; i++) {
+      yield { molecules: batches[i], labels: ["train", epoch, i], epoch, batchInEpoch: i };
+    }
+  }
+}
+
+export async function pretrainLoop(
+  corpus: Corpus,
+  settings: PretrainSettings,
+  options: LoopOptions,
+  hooks: LoopHooks,
+): Promise<LoopResult> {
+  const { model, seed } = settings;
+  const split = splitCorpus(corpus.structureKeys, { validation: settings.validation }, seed);
+  const recipe: BatchRecipe = {
+    blend: settings.blend,
+    target: model.geometryTarget,
+    dropout: dropoutInputs(model, settings.dropout),
+    droppath: settings.droppath,
+  };
+  const plan = (epoch: number) => planBatches(split.train, corpus.atomCounts, settings.batches, seed, epoch);
+  const trainer = await Trainer.create(model, { ...settings, accumulate: settings.accumulate > 1, threads: options.threads });
+  const start = options.resume ? restore(trainer, options.resume, settings) : begin(trainer, settings);
+  const evaluated = split.validation.slice(0, EVALUATED);
+  const heldOutBatches = planBatches(evaluated, corpus.atomCounts, { maxTokens: 4096 }, seed, 0).batches;
+  const evaluator =
+    evaluated.length > 0
+      ? await HeldOutEvaluator.create(model, settings.lossWeights, trainer.slots, trainer.arena.parameters, recipe, seed, options)
+      : null;
+  const state: LoopState = { ...start, molecules: 0, heldOut: null, window: new Window() };
+  const save = () => hooks.onCheckpoint(trainingState(state, settings), ...checkpointTensors(trainer));
+  const orders = batchOrders((epoch) => plan(epoch).batches, start);
+  const pending: (BatchOrder & Position)[] = [];
+  const source = loadBatches(remember(orders, pending), { corpusDir: corpus.dir, recipe, seed, workers: options.workers });
+  const began = performance.now();
+  try {
+    while (state.step < settings.steps) {
+      await oneUpdate(trainer, source, pending, settings, state, hooks);
+      const { step } = state;
+      if (step % settings.logEvery === 0 || step === settings.steps) hooks.onLog?.(step, state.window.flush());
+      if (evaluator && (step % settings.evaluateEvery === 0 || step === settings.steps)) {
+        state.heldOut = await evaluator.evaluate(corpus, heldOutBatches);
+        hooks.onHeldOut?.(step, state.heldOut);
+      }
+      const stop = hooks.shouldStop?.() ?? false;
+      if (stop || step % settings.checkpointEvery === 0 || step === settings.steps) await save();
+      if (stop) break;
+    }
+  } finally {
+    await source.return(undefined);
+    await evaluator?.close();
+    await trainer.close();
+  }
+  return {
+    step: state.step,
+    heldOut: state.heldOut,
+    molecules: state.molecules,
+    seconds: (performance.now() - began) / 1000,
+    parameters: trainer.slots.reduce((sum, { size }) => sum + size, 0),
+    train: split.train.length,
+    validation: split.validation.length,
+    tokenEfficiency: plan(0).tokenEfficiency,
+  };
+}
+
+interface LoopState {
+  step: number;
+  epoch: number;
+  batchInEpoch: number;
+  molecules: number;
+  heldOut: HeldOut | null;
+  readonly window: Window;
+}
+
+/** Lets each order through and keeps it until its batch is used. */
+function* remember<T>(orders: Iterable<T>, pending: T[]): Generator<T> {
+  for (const order of orders) {
+    pending.push(order);
+    yield order;
+  }
+}
+
+/** One update from `settings.accumulate` batches. */
+async function oneUpdate(
+  trainer: Trainer,
+  source: AsyncGenerator<Parameters<Trainer["backward"]>[0]>,
+  pending: (BatchOrder & Position)[],
+  settings: PretrainSettings,
+  state: LoopState,
+  hooks: LoopHooks,
+): Promise<void> {
+  const { accumulate } = settings;
+  const sums = Object.fromEntries(LOSS_TERMS.map((term) => [term, 0]));
+  let molecules = 0;
+  for (let part = 0; part < accumulate; part++) {
+    const next = await source.next();
+    const order = pending.shift();
+    if (next.done || !order) throw new ConfigError("the corpus has no molecule to train on");
+    const losses = await trainer.backward(next.value);
+    for (const term of LOSS_TERMS) sums[term] += losses[term] / accumulate;
+    if (accumulate > 1) trainer.accumulate();
+    molecules += order.molecules.length;
+    state.epoch = order.epoch;
+    state.batchInEpoch = order.batchInEpoch + 1;
+  }
+  // The reference does update k (from 1) with the rate of k - 1 updates done.
+  const learningRate = learningRateAt(scheduleOf(settings), state.step);
+  const report = trainer.update(state.step + 1, learningRate, accumulate > 1 ? accumulate : 0);
+  state.step++;
+  state.molecules += molecules;
+  const losses = sums as LossValues;
+  state.window.add({ ...losses, learningRate, gradientNorm: report.gradientNorm, skipped: Number(!report.applied) });
+  hooks.onStep?.({ step: state.step, losses, learningRate, gradientNorm: report.gradientNorm, molecules });
+}
+
+function scheduleOf({ learningRate, warmupSteps, steps }: PretrainSettings) {
+  return { ...SCHEDULE_DEFAULTS, learningRate, warmupUpdates: warmupSteps, maxUpdates: steps };
+}
+
+/** Means of what was added since the last flush. */
+class Window {
+  private sums: Record<string, number> = {};
+  private count = 0;
+
+  add(values: Readonly<Record<string, number>>): void {
+    for (const [name, value] of Object.entries(values)) this.sums[name] = (this.sums[name] ?? 0) + value;
+    this.count++;
+  }
+
+  flush(): Readonly<Record<string, number>> {
+    const means = Object.fromEntries(Object.entries(this.sums).map(([name, sum]) => [name, sum / this.count]));
+    this.sums = {};
+    this.count = 0;
+    return means;
+  }
+}
+
+function begin(trainer: Trainer, { seed, init }: PretrainSettings): Position & { step: number } {
+  initialise(trainer.slots, trainer.arena.parameters, Random.fromSeed(seed), init);
+  return { step: 0, epoch: 0, batchInEpoch: 0 };
+}
+
+const MOMENTS = ["m", "v"] as const;
+
+function checkpointTensors({ slots, arena }: Trainer): [NamedTensor[], NamedTensor[]] {
+  const tensors = (flat: Float32Array, prefix = ""): NamedTensor[] =>
+    slots.map(({ name, shape, offset, size }) => ({
+      name: prefix + name,
+      dtype: "F32",
+      shape,
+      data: flat.subarray(offset, offset + size) as Float32Array<ArrayBuffer>,
+    }));
+  return [tensors(arena.parameters), MOMENTS.flatMap((moment) => tensors(arena[moment], `${moment}.`))];
+}
+
+function trainingState({ step, epoch, batchInEpoch, heldOut }: LoopState, settings: PretrainSettings): TrainingState {
+  const metrics = Object.fromEntries(Object.entries(heldOut?.losses ?? {}).map(([term, value]) => [`held-out ${term}`, value]));
+  return { step, epoch, batchInEpoch, seed: settings.seed, config: settings as unknown as Json, metrics };
+}
+
+/** Puts parameters and moments back. @throws CheckpointError when the checkpoint is of another model */
+function restore(trainer: Trainer, { path, state, model, optimizer }: LoadedCheckpoint, settings: PretrainSettings): Position & { step: number } {
+  const expected = JSON.stringify(settings.model);
+  const got = JSON.stringify((state.config as { model?: Json } | null)?.model);
+  if (got !== expected) throw new CheckpointError(`${path}: expected a model ${expected}, got ${got}`);
+  const fill = (file: Safetensors, flat: Float32Array, prefix = "") => {
+    for (const { name, shape, offset } of trainer.slots) flat.set(readDense(file, prefix + name, shape), offset);
+  };
+  fill(model, trainer.arena.parameters);
+  for (const moment of MOMENTS) fill(optimizer, trainer.arena[moment], `${moment}.`);
+  return { step: state.step, epoch: state.epoch, batchInEpoch: state.batchInEpoch };
+}

@@ -1,0 +1,58 @@
+// One training batch from a corpus: molecules → relations → draws → tensors, dropout multipliers among them.
+import { buildBatch } from "../blend/batch.js";
+import { type BlendOptions, drawBlend } from "../blend/draws.js";
+import type { GeometryTarget } from "../blend/policy.js";
+import type { BatchTensor, BatchTensors } from "../blend/tensors.js";
+import { atomCount } from "../chem/molecule.js";
+import type { Corpus } from "../data/corpus.js";
+import type { DropoutInput } from "../model/inputs.js";
+import type { Random } from "../random.js";
+import { graphRelations } from "../relations/graph.js";
+
+/** Everything that a thread needs to know to make batches; plain data. */
+export interface BatchRecipe {
+  readonly blend: BlendOptions;
+  readonly target: GeometryTarget;
+  readonly dropout: readonly DropoutInput[];
+  /** samples: a residual branch is dropped for a molecule; positions: for a token position of all of them (reference). */
+  readonly droppath: "samples" | "positions";
+}
+
+/** The multipliers of every dropout place. */
+function dropoutTensors(
+  { dropout, droppath }: BatchRecipe,
+  size: Readonly<Record<string, number>>,
+  random: Random,
+): Record<string, BatchTensor> {
+  const tensors: Record<string, BatchTensor> = {};
+  for (const { name, shape, probability, kind } of dropout) {
+    const dims = shape.map((dim) => (typeof dim === "number" ? dim : size[dim]));
+    const data = new Float32Array(dims.reduce((product, dim) => product * dim, 1));
+    const stream = random.split(name);
+    if (kind === "element") stream.fillKeepScale(data, probability);
+    else {
+      const { batch, tokens } = size;
+      const own = stream.fillKeepScale(new Float32Array(droppath === "samples" ? batch : tokens), probability);
+      for (let b = 0; b < batch; b++) {
+        for (let t = 0; t < tokens; t++) data[b * tokens + t] = own[droppath === "samples" ? b : t];
+      }
+    }
+    tensors[name] = { data, shape: dims };
+  }
+  return tensors;
+}
+
+/** @param random the stream of this batch; the result is a function of the arguments alone */
+export function makeBatch(corpus: Corpus, molecules: Int32Array, recipe: BatchRecipe, random: Random): BatchTensors {
+  const members = Array.from(molecules, (index) => corpus.get(index));
+  const graphs = members.map(({ atomFeatures, bonds, bondFeatures }) =>
+    graphRelations(atomFeatures, bonds, bondFeatures),
+  );
+  const placed = members.map((molecule) => ({ atoms: atomCount(molecule), positions: molecule.positions }));
+  const draws = drawBlend(placed, recipe.blend, random.split("blend"));
+  const atoms = graphs.reduce((most, graph) => Math.max(most, graph.atoms), 0);
+  return {
+    ...buildBatch(graphs, draws, recipe.blend.policy, recipe.target),
+    ...dropoutTensors(recipe, { batch: members.length, atoms, tokens: atoms + 1 }, random.split("dropout")),
+  };
+}
