@@ -111,7 +111,8 @@ export class Random {
       out[i] = (word & 0xffff) < threshold ? 0 : scale;
       out[i + 1] = word >>> 16 < threshold ? 0 : scale;
     }
-    if (i < out.length) out[i] = (mix(mix(Math.imul(n++, GOLDEN_RATIO) + key0) + key1) & 0xffff) < threshold ? 0 : scale;
+    if (i < out.length)
+      out[i] = (mix(mix(Math.imul(n++, GOLDEN_RATIO) + key0) + key1) & 0xffff) < threshold ? 0 : scale;
     this.counter = n;
     return out;
   }

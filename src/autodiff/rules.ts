@@ -2,7 +2,7 @@
 import { UnsupportedOpError } from "../errors.js";
 import type { Node, Value } from "../onnx/graph.js";
 import * as ops from "../onnx/ops.js";
-import { formatShape, product, type Dim, type Shape } from "../onnx/shape.js";
+import { type Dim, formatShape, product, type Shape } from "../onnx/shape.js";
 
 export interface RuleContext {
   readonly node: Node;
@@ -113,7 +113,10 @@ const reduceSum: Rule = ({ node, gradients: [g], inputs: [x] }) => {
 function keepAxes(gradient: Value, { inputs: [x, axes], attributes }: Node): Value {
   if (attributes["keepdims"] !== 0) return gradient;
   const reduced = Array.from(axes.data ?? [], (axis) => (axis < 0 ? axis + x.shape.length : axis));
-  return ops.reshape(gradient, x.shape.map((dim, i): Dim => (reduced.includes(i) ? 1 : dim)));
+  return ops.reshape(
+    gradient,
+    x.shape.map((dim, i): Dim => (reduced.includes(i) ? 1 : dim)),
+  );
 }
 
 const reduceMean: Rule = (context) => {
@@ -159,7 +162,8 @@ const concat: Rule = ({ node, gradients: [g], inputs, wanted }) => {
     const before = fixed(lengths.slice(0, i));
     const after = fixed(lengths.slice(i + 1));
     const own = fixed([lengths[i]]);
-    if (before !== null && after !== null) return ops.slice(g, axis, before, after === 0 ? null : -after, part.shape[axis]);
+    if (before !== null && after !== null)
+      return ops.slice(g, axis, before, after === 0 ? null : -after, part.shape[axis]);
     if (before !== null && own !== null) return ops.slice(g, axis, before, before + own, own);
     if (after !== null && own !== null) return ops.slice(g, axis, -after - own, after === 0 ? null : -after, own);
     throw new UnsupportedOpError(`Concat node "${node.name}": no gradient between two symbolic lengths`);
@@ -175,10 +179,16 @@ const nothing: Rule = ({ inputs }) => inputs.map(() => null);
 
 export const RULES: Readonly<Record<string, Rule>> = {
   Abs: unary((g, x) => ops.mul(g, ops.sign(x))),
-  Add: binary((g) => g, (g) => g),
+  Add: binary(
+    (g) => g,
+    (g) => g,
+  ),
   Cast: unary((g, x) => ops.cast(g, x.dtype)),
   Concat: concat,
-  Div: binary((g, _a, b) => ops.div(g, b), (g, _a, b, y) => ops.neg(ops.div(ops.mul(g, y), b))),
+  Div: binary(
+    (g, _a, b) => ops.div(g, b),
+    (g, _a, b, y) => ops.neg(ops.div(ops.mul(g, y), b)),
+  ),
   Erf: unary((g, x) => ops.mul(g, ops.scale(ops.exp(ops.neg(ops.mul(x, x))), 2 / Math.sqrt(Math.PI)))),
   Exp: unary((g, _x, y) => ops.mul(g, y)),
   Expand: ({ gradients: [g], inputs: [x] }) => [g && sumTo(g, x.shape), null],
@@ -194,7 +204,10 @@ export const RULES: Readonly<Record<string, Rule>> = {
     (g, a, b) => ops.mul(g, ops.cast(ops.greater(a, b), a.dtype)),
     (g, a, b) => ops.mul(g, ops.sub(ops.scalar(a, 1), ops.cast(ops.greater(a, b), a.dtype))),
   ),
-  Mul: binary((g, _a, b) => ops.mul(g, b), (g, a) => ops.mul(g, a)),
+  Mul: binary(
+    (g, _a, b) => ops.mul(g, b),
+    (g, a) => ops.mul(g, a),
+  ),
   Neg: unary((g) => ops.neg(g)),
   Pad: pad,
   ReduceMean: reduceMean,
@@ -209,9 +222,18 @@ export const RULES: Readonly<Record<string, Rule>> = {
   }),
   Split: split,
   Sqrt: unary((g, _x, y) => ops.div(ops.scale(g, 0.5), y)),
-  Sub: binary((g) => g, (g) => ops.neg(g)),
+  Sub: binary(
+    (g) => g,
+    (g) => ops.neg(g),
+  ),
   Transpose: ({ node, gradients: [g] }) => {
     const permutation = node.attributes["perm"] as readonly number[];
-    return [g && ops.transpose(g, [...permutation.keys()].map((axis) => permutation.indexOf(axis)))];
+    return [
+      g &&
+        ops.transpose(
+          g,
+          [...permutation.keys()].map((axis) => permutation.indexOf(axis)),
+        ),
+    ];
   },
 };

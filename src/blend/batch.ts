@@ -14,11 +14,11 @@ import {
 import { MoleculeError } from "../errors.js";
 import { pairGeometry } from "../relations/geometry.js";
 import { bondOfCode } from "../relations/graph.js";
-import { MAX_HOPS, UNREACHABLE, type GraphRelations } from "../relations/relations.js";
+import { type GraphRelations, MAX_HOPS, UNREACHABLE } from "../relations/relations.js";
 import type { MoleculeDraw } from "./draws.js";
-import { ATOM_MODALITIES, MODALITIES, type GeometryTarget, type Policy } from "./policy.js";
-import { scalar, type BatchSize, type BatchTensor, type BatchTensors } from "./tensors.js";
 import { fillGeometryTargets, fillNoiseTargets } from "./geometry-targets.js";
+import { ATOM_MODALITIES, type GeometryTarget, MODALITIES, type Policy } from "./policy.js";
+import { type BatchSize, type BatchTensor, type BatchTensors, scalar } from "./tensors.js";
 
 /** First column of each feature in a multi-hot of all of them. */
 function offsets(features: readonly { readonly size: number }[]): readonly number[] {
@@ -35,7 +35,11 @@ const BOND_OFFSETS = offsets(BOND_FEATURES);
 const ATOM_COLUMNS = ATOM_FEATURES.length;
 
 /** Multi-hot features of the tokens; those the blend shows of degree and geometry among them. */
-function tokenFeatures(graphs: readonly GraphRelations[], draws: readonly MoleculeDraw[], { batch, tokens }: BatchSize): BatchTensor {
+function tokenFeatures(
+  graphs: readonly GraphRelations[],
+  draws: readonly MoleculeDraw[],
+  { batch, tokens }: BatchSize,
+): BatchTensor {
   const columns = TOKEN_COLUMNS.count;
   const data = new Uint8Array(batch * tokens * columns);
   graphs.forEach(({ atoms, atomFeatures, degree }, b) => {
@@ -56,7 +60,10 @@ function tokenFeatures(graphs: readonly GraphRelations[], draws: readonly Molecu
 }
 
 /** The path lengths that any pair shows: their row in pair_features, and the one-hot selection of their embeddings. */
-function spdRows(graphs: readonly GraphRelations[], draws: readonly MoleculeDraw[]): { row: Int32Array; selection: BatchTensor } {
+function spdRows(
+  graphs: readonly GraphRelations[],
+  draws: readonly MoleculeDraw[],
+): { row: Int32Array; selection: BatchTensor } {
   const row = new Int32Array(SPD_ROWS).fill(-1);
   const used: number[] = [];
   graphs.forEach(({ distance }, b) => {

@@ -1,7 +1,7 @@
 // The random part of a batch: which modality every pair and atom shows, the noise on the coordinates, a rotation.
 import type { Random } from "../random.js";
 import { randomRotation, rotate } from "../relations/geometry.js";
-import { ATOM_MODALITIES, MODALITIES, type Choice, type Policy } from "./policy.js";
+import { ATOM_MODALITIES, type Choice, MODALITIES, type Policy } from "./policy.js";
 
 /** Reference `noise_scale`, in Å. */
 export const REFERENCE_NOISE = 0.2;
@@ -38,11 +38,17 @@ interface Option {
 }
 
 /** The choices a molecule has, renormalised: without coordinates, what would show geometry drops out. */
-function available<M extends string>(choices: readonly Choice<M>[], bits: Readonly<Record<M, number>>, located: boolean): Option[] {
+function available<M extends string>(
+  choices: readonly Choice<M>[],
+  bits: Readonly<Record<M, number>>,
+  located: boolean,
+): Option[] {
   const usable = choices.flatMap(({ probability, shows }) => {
     const rest = shows.filter((modality) => located || modality !== "geometry");
     const lost = rest.length === 0 && shows.length > 0;
-    return lost || probability === 0 ? [] : [{ probability, bits: rest.reduce((sum, modality) => sum | bits[modality], 0) }];
+    return lost || probability === 0
+      ? []
+      : [{ probability, bits: rest.reduce((sum, modality) => sum | bits[modality], 0) }];
   });
   const total = usable.reduce((sum, { probability }) => sum + probability, 0);
   let cumulative = 0;
@@ -78,7 +84,10 @@ export function drawBlend(
     const pairs = new Uint8Array(atoms * atoms);
     for (let i = 0; i < atoms; i++) {
       for (let j = 0; j < atoms; j++) {
-        pairs[i * atoms + j] = pick(pairOptions, sharedUniforms ? sharedUniforms[i * largest + j] : pairStream.uniform());
+        pairs[i * atoms + j] = pick(
+          pairOptions,
+          sharedUniforms ? sharedUniforms[i * largest + j] : pairStream.uniform(),
+        );
       }
     }
     const atomStream = stream.split("atoms");

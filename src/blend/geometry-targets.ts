@@ -1,8 +1,8 @@
 // Targets of the 3D pair head and of the denoising head, each multiplied by its weight in the loss.
 import type { GraphRelations } from "../relations/relations.js";
-import { scalar, type BatchSize, type BatchTensor, type BatchTensors } from "./tensors.js";
 import type { MoleculeDraw } from "./draws.js";
-import { ATOM_MODALITIES, MODALITIES, type GeometryTarget, type Policy } from "./policy.js";
+import { ATOM_MODALITIES, type GeometryTarget, MODALITIES, type Policy } from "./policy.js";
+import { type BatchSize, type BatchTensor, type BatchTensors, scalar } from "./tensors.js";
 
 /** Calls `visit` for each pair that counts in the 3D loss: both atoms located, apart, and recovered by the policy. */
 function forEachPair(
@@ -60,7 +60,8 @@ export function fillGeometryTargets(
       }
     });
   });
-  if (target === "distance") return { distance_target: { data: distance, shape }, distance_weight: { data: weights, shape } };
+  if (target === "distance")
+    return { distance_target: { data: distance, shape }, distance_weight: { data: weights, shape } };
   return {
     displacement_target: { data: displacement, shape: [...shape, 3] },
     geometry_total: scalar(molecules > 0 ? 1 : 0),

@@ -1,7 +1,8 @@
 // The post-LN transformer over graph token and atoms: embedding, attention with relation biases, feed-forward.
+
+import { TOKEN_COLUMNS } from "../data/fields.js";
 import type { Value } from "../onnx/graph.js";
 import * as ops from "../onnx/ops.js";
-import { TOKEN_COLUMNS } from "../data/fields.js";
 import type { ModelConfig } from "./config.js";
 import type { ModelInputs } from "./inputs.js";
 import { relationBias } from "./relation-bias.js";
@@ -37,11 +38,20 @@ function embed(inputs: ModelInputs, features: Value, gathered: Value | null, { w
   const sum = ops.gemm(rows, table, null);
   if (!gathered) return sum;
   const kernelRows = ops.reshape(gathered, ["batch*tokens", kernels]);
-  return ops.gemm(kernelRows, inputs.parameter("geometry.atom.weight"), sum, { transB: true, alpha: GEOMETRY_FEATURE_SCALE });
+  return ops.gemm(kernelRows, inputs.parameter("geometry.atom.weight"), sum, {
+    transB: true,
+    alpha: GEOMETRY_FEATURE_SCALE,
+  });
 }
 
 /** Query, key and value of every head from one product. Each [1, batch, heads, length, width / heads] */
-export function attentionStates(inputs: ModelInputs, x: Value, name: string, length: string, config: ModelConfig): readonly Value[] {
+export function attentionStates(
+  inputs: ModelInputs,
+  x: Value,
+  name: string,
+  length: string,
+  config: ModelConfig,
+): readonly Value[] {
   const { heads, width } = config;
   const joined = ops.reshape(dense(inputs, x, name), ["batch", length, 3, heads, width / heads]);
   return ops.split(ops.transpose(joined, [2, 0, 3, 1, 4]), 0, 3);
@@ -60,7 +70,8 @@ function layer(inputs: ModelInputs, x: Value, bias: Value, name: string, config:
   const weights = dropped(probabilities, inputs.keep(`${name}.attention`));
   const mixed = ops.matMul(weights, ops.reshape(value, ["batch", heads, "tokens", width / heads]));
   const joined = ops.reshape(ops.transpose(mixed, [0, 2, 1, 3]), ["batch*tokens", width]);
-  const path = (update: Value, keep: Value | null) => (keep ? ops.mul(update, ops.reshape(keep, ["batch*tokens", 1])) : update);
+  const path = (update: Value, keep: Value | null) =>
+    keep ? ops.mul(update, ops.reshape(keep, ["batch*tokens", 1])) : update;
   const attention = inputs.probe(`${name}.attention`, dense(inputs, joined, `${name}.out`));
   const attended = path(attention, inputs.keep(`${name}.attention_path`));
   const middle = inputs.probe(`${name}.middle`, norm(inputs, ops.add(x, attended), `${name}.attention_norm`));

@@ -2,11 +2,11 @@
 import { gradients } from "../autodiff/backward.js";
 import { Graph } from "../onnx/graph.js";
 import * as ops from "../onnx/ops.js";
-import { NO_DROPOUT, checkConfig, type DropoutConfig, type LossWeights, type ModelConfig } from "./config.js";
+import { checkConfig, type DropoutConfig, type LossWeights, type ModelConfig, NO_DROPOUT } from "./config.js";
 import { encode } from "./encoder.js";
-import { predict, type Predictions } from "./heads.js";
-import { ModelInputs, dropoutInputs } from "./inputs.js";
-import { losses, type Losses } from "./losses.js";
+import { type Predictions, predict } from "./heads.js";
+import { dropoutInputs, ModelInputs } from "./inputs.js";
+import { type Losses, losses } from "./losses.js";
 import { parameterSpecs } from "./parameters.js";
 
 /** Order of the terms in the output "losses". */
@@ -30,7 +30,13 @@ function assemble(name: string, config: ModelConfig, dropout: DropoutConfig, wei
   const encoded = encode(inputs, config, true);
   const predictions = predict(inputs, encoded.states[config.layers], encoded.bias, config);
   const terms = losses(inputs, predictions, config, weights);
-  graph.output("losses", ops.concat(LOSS_TERMS.map((term) => ops.reshape(terms[term], [1])), 0));
+  graph.output(
+    "losses",
+    ops.concat(
+      LOSS_TERMS.map((term) => ops.reshape(terms[term], [1])),
+      0,
+    ),
+  );
   return { graph, inputs, predictions, losses: terms };
 }
 

@@ -23,7 +23,9 @@ export interface PairStates {
 /** Row and column states of the three pair heads from one product. */
 function pairStates(inputs: ModelInputs, atoms: Value): readonly PairStates[] {
   const count = 2 * PAIR_HEADS.length;
-  const joint = ops.gelu(ops.linear(atoms, inputs.parameter("pair.states.weight"), inputs.parameter("pair.states.bias")));
+  const joint = ops.gelu(
+    ops.linear(atoms, inputs.parameter("pair.states.weight"), inputs.parameter("pair.states.bias")),
+  );
   const one = inputs.graph.constant(inputs.dtype, [PAIR_WIDTH], Array(PAIR_WIDTH).fill(1));
   const normal = ops.layerNorm(ops.reshape(joint, ["atoms*batch", count, PAIR_WIDTH]), one, null, PAIR_NORM_EPSILON);
   const grouped = (name: string) => ops.reshape(inputs.parameter(name), [count, PAIR_WIDTH]);

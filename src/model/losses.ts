@@ -48,11 +48,28 @@ export interface Losses {
   readonly total: Value;
 }
 
-export function losses(inputs: ModelInputs, predictions: Predictions, config: ModelConfig, weights: LossWeights): Losses {
+export function losses(
+  inputs: ModelInputs,
+  predictions: Predictions,
+  config: ModelConfig,
+  weights: LossWeights,
+): Losses {
   return inputs.graph.scope("losses", () => {
-    const spd = crossEntropy(predictions.spd, inputs.field("spd_target"), inputs.field("spd_scale"), SPD_CLASSES, "atoms*atoms*batch");
+    const spd = crossEntropy(
+      predictions.spd,
+      inputs.field("spd_target"),
+      inputs.field("spd_scale"),
+      SPD_CLASSES,
+      "atoms*atoms*batch",
+    );
     const hops = `${MAX_HOPS}*atoms*atoms*batch`;
-    const edge = crossEntropy(predictions.edge, inputs.field("edge_target"), inputs.field("edge_scale"), EDGE_CLASSES, hops);
+    const edge = crossEntropy(
+      predictions.edge,
+      inputs.field("edge_target"),
+      inputs.field("edge_scale"),
+      EDGE_CLASSES,
+      hops,
+    );
     const geometry =
       config.geometryTarget === "displacement"
         ? cosineLoss(predictions.geometry, inputs.field("displacement_target"), inputs.field("geometry_total"))

@@ -1,6 +1,7 @@
 // The trainable tensors of a model: names, shapes, how they are initialised, and where they lie in one flat array.
-import { ATOM_ROWS, BOND_ROWS, DEGREE_ROWS, EDGE_CLASSES, SPD_CLASSES, SPD_ROWS } from "../data/fields.js";
+
 import { ATOM_FEATURES } from "../chem/molecule.js";
+import { ATOM_ROWS, BOND_ROWS, DEGREE_ROWS, EDGE_CLASSES, SPD_CLASSES, SPD_ROWS } from "../data/fields.js";
 import type { Random } from "../random.js";
 import { MAX_HOPS } from "../relations/relations.js";
 import type { ModelConfig } from "./config.js";
@@ -109,7 +110,12 @@ const KERNEL_REACH = 12;
  * official code ends up with. `moleblend`: the same but for the basis, whose centres are spread evenly over 0 … 12 Å
  * with their spacing as width, on unscaled distances.
  */
-export function initialise(slots: readonly ParameterSlot[], flat: Float32Array, random: Random, scheme: InitScheme): void {
+export function initialise(
+  slots: readonly ParameterSlot[],
+  flat: Float32Array,
+  random: Random,
+  scheme: InitScheme,
+): void {
   for (const { name, size, offset, init } of slots) {
     const values = flat.subarray(offset, offset + size);
     const stream = random.split("initialise", name);

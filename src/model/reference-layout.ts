@@ -119,7 +119,9 @@ function embeddings({ width, heads, kernels }: ModelConfig): ReferenceTensor[] {
 function forces(name: string, width: number, parameter: string | null): ReferenceTensor[] {
   return [0, 1, 2].flatMap((component) => {
     const part = `${name}.force_proj${component + 1}`;
-    return parameter ? linear(part, 1, width, parameter, component) : unused(`${part}.weight`, [1, width]).concat(unused(`${part}.bias`, [1]));
+    return parameter
+      ? linear(part, 1, width, parameter, component)
+      : unused(`${part}.weight`, [1, width]).concat(unused(`${part}.bias`, [1]));
   });
 }
 
@@ -225,7 +227,9 @@ function forEachPiece(
   for (const { parameter, from, at, rows } of pieces) {
     const slot = slots.get(parameter);
     if (!slot || (from + rows) * width > slot.size) {
-      throw new CheckpointError(`"${name}": this model has no rows ${from} to ${from + rows} of parameter "${parameter}"`);
+      throw new CheckpointError(
+        `"${name}": this model has no rows ${from} to ${from + rows} of parameter "${parameter}"`,
+      );
     }
     copy(slot.offset + from * width, at * width, rows * width);
   }

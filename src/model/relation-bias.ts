@@ -57,7 +57,9 @@ function gaussianBasis(inputs: ModelInputs, tokenFeatures: Value, { kernels }: M
 
 /** The bias of the pairs that show their distance, 0 elsewhere. [batch, heads, tokens, tokens] */
 function geometryBias(inputs: ModelInputs, basis: Value, { kernels, heads }: ModelConfig): Value {
-  const hidden = ops.gelu(ops.linear(basis, inputs.parameter("geometry.bias1.weight"), inputs.parameter("geometry.bias1.bias")));
+  const hidden = ops.gelu(
+    ops.linear(basis, inputs.parameter("geometry.bias1.weight"), inputs.parameter("geometry.bias1.bias")),
+  );
   const perPair = ops.reshape(hidden, ["batch", "atoms*atoms", kernels]);
   const weight = ops.reshape(inputs.parameter("geometry.bias2.weight"), [1, heads, kernels]);
   const offset = ops.reshape(inputs.parameter("geometry.bias2.bias"), [heads, 1]);
@@ -96,4 +98,3 @@ export function relationBias(
     return { bias, gathered: gatheredBasis(inputs, basis, config) };
   });
 }
-

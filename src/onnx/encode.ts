@@ -133,7 +133,14 @@ export function encodeModel(graph: Graph): Uint8Array {
     for (const { name, value } of graph.outputs) {
       if (names.get(value) === name) continue;
       const copy = { ...value, name };
-      const identity = { op: "Identity", name: `copy ${name}`, domain: "", inputs: [value], attributes: {}, outputs: [copy] };
+      const identity = {
+        op: "Identity",
+        name: `copy ${name}`,
+        domain: "",
+        inputs: [value],
+        attributes: {},
+        outputs: [copy],
+      };
       message(body, 1, (w) => node(w, identity, names));
     }
     text(body, 2, graph.name);

@@ -1,7 +1,7 @@
 // A graph of ONNX operators under construction: every value has a type and a shape from the moment it is made.
 import { ShapeError, UnsupportedOpError } from "../errors.js";
 import { OPERATORS } from "./operators.js";
-import { formatShape, product, sameShape, type Dim, type Shape } from "./shape.js";
+import { type Dim, formatShape, product, type Shape, sameShape } from "./shape.js";
 
 export type DataType = "float32" | "float64" | "uint8" | "int32" | "int64" | "bool";
 export type Attribute = number | string | readonly number[];

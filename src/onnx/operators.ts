@@ -1,7 +1,7 @@
 // The operator table: for each operator its domain, number of inputs, and the type and shape of its results.
 import { ShapeError } from "../errors.js";
 import type { Attributes, TensorType, Value } from "./graph.js";
-import { broadcast, formatShape, positiveAxis, product, type Dim, type Shape } from "./shape.js";
+import { broadcast, type Dim, formatShape, positiveAxis, product, type Shape } from "./shape.js";
 
 export interface InferContext {
   /** Operator and node, for messages. */
@@ -66,8 +66,11 @@ function matMul({ what, inputs: [a, b], attributes }: InferContext): readonly Te
   matchTypes(what, a, b);
   const flip = (value: Value, attribute: string): Shape => {
     const { shape } = value;
-    if (shape.length < 2) throw new ShapeError(`${what}: "${value.name}" has rank ${shape.length}, expected at least 2`);
-    return attributes[attribute] === 1 ? [...shape.slice(0, -2), shape[shape.length - 1], shape[shape.length - 2]] : shape;
+    if (shape.length < 2)
+      throw new ShapeError(`${what}: "${value.name}" has rank ${shape.length}, expected at least 2`);
+    return attributes[attribute] === 1
+      ? [...shape.slice(0, -2), shape[shape.length - 1], shape[shape.length - 2]]
+      : shape;
   };
   const left = flip(a, "transA");
   const right = flip(b, "transB");
@@ -82,7 +85,8 @@ function matMul({ what, inputs: [a, b], attributes }: InferContext): readonly Te
 function gemm(context: InferContext): readonly TensorType[] {
   const { what, inputs } = context;
   for (const matrix of inputs.slice(0, 2)) {
-    if (matrix.shape.length !== 2) throw new ShapeError(`${what}: "${matrix.name}" ${formatShape(matrix.shape)} is no matrix`);
+    if (matrix.shape.length !== 2)
+      throw new ShapeError(`${what}: "${matrix.name}" ${formatShape(matrix.shape)} is no matrix`);
   }
   const [result] = matMul(context);
   const bias = inputs[2];
@@ -164,7 +168,10 @@ export const OPERATORS: Readonly<Record<string, OperatorSpec>> = {
   Shape: {
     inputs: [1, 1],
     infer: ({ inputs: [x], attributes }) => [
-      { dtype: "int64", shape: [((attributes["end"] ?? x.shape.length) as number) - ((attributes["start"] ?? 0) as number)] },
+      {
+        dtype: "int64",
+        shape: [((attributes["end"] ?? x.shape.length) as number) - ((attributes["start"] ?? 0) as number)],
+      },
     ],
   },
   Sign: sameType,

@@ -1,10 +1,16 @@
 // One function per operator: appends its node to the graph its operands belong to and returns the result.
 import { ShapeError } from "../errors.js";
 import type { DataType, Value } from "./graph.js";
-import { formatShape, positiveAxis, product, quotient, symbolsOf, type Dim, type Shape } from "./shape.js";
+import { type Dim, formatShape, positiveAxis, product, quotient, type Shape, symbolsOf } from "./shape.js";
 
-const unary = (op: string) => (x: Value): Value => x.graph.node(op, [x])[0];
-const binary = (op: string) => (a: Value, b: Value): Value => a.graph.node(op, [a, b])[0];
+const unary =
+  (op: string) =>
+  (x: Value): Value =>
+    x.graph.node(op, [x])[0];
+const binary =
+  (op: string) =>
+  (a: Value, b: Value): Value =>
+    a.graph.node(op, [a, b])[0];
 
 export const abs = unary("Abs");
 export const erf = unary("Erf");
@@ -45,7 +51,11 @@ function swapLast(x: Value): Value {
  * `alpha * op(a) · op(b)` over the last two axes, op being the transpose where asked. A contrib operator, which has no
  * float64 kernel: there it is spelt out.
  */
-export function fusedMatMul(a: Value, b: Value, options: { transA?: boolean; transB?: boolean; alpha?: number }): Value {
+export function fusedMatMul(
+  a: Value,
+  b: Value,
+  options: { transA?: boolean; transB?: boolean; alpha?: number },
+): Value {
   const { transA = false, transB = false, alpha = 1 } = options;
   if (a.dtype === "float64") return scale(matMul(transA ? swapLast(a) : a, transB ? swapLast(b) : b), alpha);
   return a.graph.node("FusedMatMul", [a, b], { transA: Number(transA), transB: Number(transB), alpha })[0];
@@ -120,7 +130,9 @@ export function reshape(x: Value, shape: Shape): Value {
   const dims = numbers
     ? graph.constant("int64", [target.length], target as number[])
     : graph.once(`shape ${formatShape(target)}`, () => {
-        const parts = target.map((dim) => (typeof dim === "string" ? graph.dimension(dim) : graph.constant("int64", [1], [dim])));
+        const parts = target.map((dim) =>
+          typeof dim === "string" ? graph.dimension(dim) : graph.constant("int64", [1], [dim]),
+        );
         return graph.node("Concat", parts, { axis: 0 }, [target.length])[0];
       });
   return graph.node("Reshape", [x, dims], {}, shape)[0];
@@ -152,7 +164,9 @@ export function concat(parts: readonly Value[], axis: number, length?: Dim): Val
   const at = positiveAxis("Concat", axis, first.shape.length);
   for (const part of parts) {
     if (part.shape.length !== first.shape.length || part.shape.some((dim, i) => i !== at && dim !== first.shape[i])) {
-      throw new ShapeError(`Concat: ${formatShape(part.shape)} does not fit ${formatShape(first.shape)} beside axis ${at}`);
+      throw new ShapeError(
+        `Concat: ${formatShape(part.shape)} does not fit ${formatShape(first.shape)} beside axis ${at}`,
+      );
     }
   }
   const lengths = parts.map((part) => part.shape[at]);
@@ -160,7 +174,12 @@ export function concat(parts: readonly Value[], axis: number, length?: Dim): Val
   if (sum === undefined || (length !== undefined && length !== sum)) {
     throw new ShapeError(`Concat: axis ${at} has the lengths ${lengths.join(" + ")}, stated as ${length ?? "nothing"}`);
   }
-  return first.graph.node("Concat", parts, { axis: at }, first.shape.map((dim, i) => (i === at ? sum : dim)))[0];
+  return first.graph.node(
+    "Concat",
+    parts,
+    { axis: at },
+    first.shape.map((dim, i) => (i === at ? sum : dim)),
+  )[0];
 }
 
 /** Repeats axes of length 1 up to `shape`, whose other symbols are read off graph inputs. */

@@ -20,7 +20,9 @@ const attribute = (value: Attribute): string => (typeof value === "object" ? `[$
  */
 export function printGraph(graph: Graph): string {
   const inputs = graph.inputs.map((input) => `${input.name}: ${type(input)}`).join(", ");
-  const outputs = graph.outputs.map(({ name, value }) => (name === value.name ? name : `${name} = ${value.name}`)).join(", ");
+  const outputs = graph.outputs
+    .map(({ name, value }) => (name === value.name ? name : `${name} = ${value.name}`))
+    .join(", ");
   const lines = graph.nodes.map(({ op, inputs: operands, outputs: results, attributes }) => {
     const left = results.map((result) => `${result.name}: ${type(result)}`).join(", ");
     const named = Object.entries(attributes).map(([name, value]) => `${name}=${attribute(value)}`);

@@ -59,7 +59,8 @@ export class Session {
     const inputs: Record<string, ort.Tensor> = {};
     for (const input of this.graph.inputs) inputs[input.name] = toRuntime(input.dtype, feeds[input.name]);
     const fetches: Record<string, ort.Tensor | null> = {};
-    for (const { name, value } of this.graph.outputs) fetches[name] = into[name] ? toRuntime(value.dtype, into[name]) : null;
+    for (const { name, value } of this.graph.outputs)
+      fetches[name] = into[name] ? toRuntime(value.dtype, into[name]) : null;
     const results = await this.session.run(inputs, fetches);
     return Object.fromEntries(
       this.graph.outputs.map(({ name }) => {

@@ -2,10 +2,10 @@
 import { createHash } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { openCorpus, type Corpus } from "../data/corpus.js";
+import { type Corpus, openCorpus } from "../data/corpus.js";
 import { isCorpus } from "../data/manifest.js";
 import { DatasetError } from "../errors.js";
-import { prepare, type PrepareOptions, type PrepareSummary } from "./prepare.js";
+import { type PrepareOptions, type PrepareSummary, prepare } from "./prepare.js";
 
 /** Part of the cache key: files prepared by code that makes other corpora must be prepared anew. */
 const CACHE_VERSION = 1;
@@ -29,7 +29,9 @@ export async function corpusFromInput(
   for (const input of inputs) {
     if (!existsSync(input)) throw new DatasetError(`${input}: no such file or corpus folder`);
     if (statSync(input).isDirectory()) {
-      throw new DatasetError(`${input}: expected a prepared corpus or a file of molecules, got a folder without a manifest`);
+      throw new DatasetError(
+        `${input}: expected a prepared corpus or a file of molecules, got a folder without a manifest`,
+      );
     }
   }
   const { labels = [], hydrogens = false, maxAtoms = 256, reader = {} } = options;

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { Json } from "../train/checkpoint.js";
 import { writeReport } from "../train/report.js";
-import { readRunLog, type LogRecord } from "../train/run-log.js";
+import { type LogRecord, readRunLog } from "../train/run-log.js";
 import type { PretrainSummary } from "./pretrain.js";
 
 /** How the measures are named for people. */
@@ -23,7 +23,14 @@ export function heldOutRows({ heldout }: Pick<PretrainSummary, "heldout">, targe
   return (Object.keys(MEASURES) as (keyof typeof MEASURES)[]).flatMap((name) => {
     const measure = heldout?.[name];
     return measure
-      ? [[measureName(name, target), measure.value.toFixed(4), measure.baseline.toFixed(4), measure.count.toLocaleString("en")]]
+      ? [
+          [
+            measureName(name, target),
+            measure.value.toFixed(4),
+            measure.baseline.toFixed(4),
+            measure.count.toLocaleString("en"),
+          ],
+        ]
       : [];
   });
 }
@@ -46,7 +53,8 @@ export function writePretrainReport(
   command: string,
 ): string {
   const records = readRunLog(join(run, "metrics.jsonl"));
-  const series = (fields: readonly string[]) => fields.map((field) => curve(records, field)).filter(({ x }) => x.length > 0);
+  const series = (fields: readonly string[]) =>
+    fields.map((field) => curve(records, field)).filter(({ x }) => x.length > 0);
   const target = (settings as { model: { geometryTarget: string } }).model.geometryTarget;
   const { corpus } = summary;
   return writeReport(run, {
@@ -55,13 +63,23 @@ export function writePretrainReport(
       ["run", run],
       ["steps", summary.finished ? summary.step : `${summary.step} (stopped early)`],
       ["parameters", summary.parameters.toLocaleString("en")],
-      ["molecules", `${corpus.molecules} (${corpus.train} to train on, ${corpus.heldout} held out; ${corpus.rejects} records rejected)`],
+      [
+        "molecules",
+        `${corpus.molecules} (${corpus.train} to train on, ${corpus.heldout} held out; ${corpus.rejects} records rejected)`,
+      ],
       ["speed", `${summary.moleculesPerSecond.toFixed(0)} molecules/s, ${summary.seconds.toFixed(0)} s`],
     ],
     tables: [{ title: "Held-out molecules", header: HELD_OUT_HEADER, rows: heldOutRows(summary, target) }],
     curves: [
       { title: "Training loss", xLabel: "step", yLabel: "weighted sum", smooth: true, series: series(["total"]) },
-      { title: "Loss terms", xLabel: "step", yLabel: "loss", logScale: true, smooth: true, series: series(["spd", "edge", "geometry", "noise"]) },
+      {
+        title: "Loss terms",
+        xLabel: "step",
+        yLabel: "loss",
+        logScale: true,
+        smooth: true,
+        series: series(["spd", "edge", "geometry", "noise"]),
+      },
       {
         title: "Held-out measures",
         xLabel: "step",

@@ -2,18 +2,18 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { ConfigError } from "../errors.js";
 import { isCorpus } from "../data/manifest.js";
-import { loadLatest, saveCheckpoint, type Json, type LoadedCheckpoint } from "../train/checkpoint.js";
+import { ConfigError } from "../errors.js";
+import { type Json, type LoadedCheckpoint, loadLatest, saveCheckpoint } from "../train/checkpoint.js";
 import type { HeldOut } from "../train/heldout.js";
-import { pretrainLoop, type LoopResult } from "../train/loop.js";
+import { type LoopResult, pretrainLoop } from "../train/loop.js";
 import { createProgress, type Progress, type ProgressMode } from "../train/progress.js";
 import { openRunLog } from "../train/run-log.js";
 import type { PretrainSettings } from "../train/settings.js";
 import { openEventWriter } from "../train/tensorboard.js";
 import { corpusFromInput } from "./corpus-input.js";
-import { writePretrainReport } from "./pretrain-report.js";
 import type { PrepareOptions } from "./prepare.js";
+import { writePretrainReport } from "./pretrain-report.js";
 
 export interface PretrainJob {
   /** A corpus folder, or files of molecules. */
@@ -47,7 +47,13 @@ export interface PretrainSummary {
   readonly seconds: number;
   readonly report: string;
   readonly parameters: number;
-  readonly corpus: { readonly dir: string; readonly molecules: number; readonly rejects: number; readonly train: number; readonly heldout: number };
+  readonly corpus: {
+    readonly dir: string;
+    readonly molecules: number;
+    readonly rejects: number;
+    readonly train: number;
+    readonly heldout: number;
+  };
 }
 
 const CONFIG = "config.json";
@@ -83,7 +89,8 @@ function openRun(job: PretrainJob): Opened {
   if (!job.resume) return { run: newRunDir(job), settings: job.settings, inputs: job.inputs, resume: null };
   const run = join(job.runsDir, job.name ?? `pretrain-${job.settings.preset}`);
   const { settings, corpus } = runSettings(run);
-  if (!isCorpus(corpus)) throw new ConfigError(`${run}: its corpus ${corpus} is gone; prepare it there again to resume`);
+  if (!isCorpus(corpus))
+    throw new ConfigError(`${run}: its corpus ${corpus} is gone; prepare it there again to resume`);
   return { run, settings, inputs: [corpus], resume: loadLatest(join(run, "checkpoints")) };
 }
 
@@ -125,7 +132,11 @@ export async function pretrain(job: PretrainJob): Promise<PretrainSummary> {
         },
         onCheckpoint: async (state, model, optimizer) => {
           log.sync();
-          await saveCheckpoint(join(run, "checkpoints"), { state, model, optimizer }, { keep: settings.keepCheckpoints });
+          await saveCheckpoint(
+            join(run, "checkpoints"),
+            { state, model, optimizer },
+            { keep: settings.keepCheckpoints },
+          );
         },
         ...(job.shouldStop ? { shouldStop: job.shouldStop } : {}),
       },
@@ -141,12 +152,16 @@ export async function pretrain(job: PretrainJob): Promise<PretrainSummary> {
 }
 
 function heldOutScalars({ losses, ...measures }: HeldOut): Record<string, number> {
-  const entries = Object.entries(measures).flatMap(([name, measure]) => (measure ? [[`heldout/${name}`, measure.value]] : []));
+  const entries = Object.entries(measures).flatMap(([name, measure]) =>
+    measure ? [[`heldout/${name}`, measure.value]] : [],
+  );
   return { ...Object.fromEntries(entries), "heldout/loss": losses.total };
 }
 
 function reportHeldOut(progress: Progress, step: number, { losses: _, ...measures }: HeldOut): void {
-  const parts = Object.entries(measures).flatMap(([name, m]) => (m ? [`${name} ${m.value.toFixed(3)} (${m.baseline.toFixed(3)})`] : []));
+  const parts = Object.entries(measures).flatMap(([name, m]) =>
+    m ? [`${name} ${m.value.toFixed(3)} (${m.baseline.toFixed(3)})`] : [],
+  );
   progress.message(`step ${step}, held out (trivial guess): ${parts.join(", ")}`);
 }
 
@@ -154,7 +169,13 @@ function summarise(
   job: PretrainJob,
   run: string,
   settings: PretrainSettings,
-  corpus: { readonly dir: string; readonly manifest: { readonly counts: { readonly molecules: number }; readonly rejects: Readonly<Record<string, number>> } },
+  corpus: {
+    readonly dir: string;
+    readonly manifest: {
+      readonly counts: { readonly molecules: number };
+      readonly rejects: Readonly<Record<string, number>>;
+    };
+  },
   result: LoopResult,
 ): PretrainSummary {
   const rejects = Object.values(corpus.manifest.rejects).reduce((sum, count) => sum + count, 0);

@@ -195,7 +195,12 @@ export class HeldOutEvaluator {
       if (geometry instanceof Direction) geometry.add(data(results["geometry"]), data(batch["displacement_target"]));
       else {
         const classes = pathClasses(corpus, molecules);
-        geometry.add(data(results["geometry"]), data(batch["distance_target"]), data(batch["distance_weight"]), classes);
+        geometry.add(
+          data(results["geometry"]),
+          data(batch["distance_target"]),
+          data(batch["distance_weight"]),
+          classes,
+        );
       }
     }
     return {

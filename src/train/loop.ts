@@ -1,20 +1,21 @@
 // The pretraining loop: batches in, updates out; logs, evaluations and checkpoints on the way.
-import type { Corpus } from "../data/corpus.js";
+
 import { planBatches } from "../data/batches.js";
+import type { Corpus } from "../data/corpus.js";
 import { splitCorpus } from "../data/split.js";
 import { CheckpointError, ConfigError } from "../errors.js";
 import { LOSS_TERMS } from "../model/graphs.js";
 import { dropoutInputs } from "../model/inputs.js";
 import { initialise } from "../model/parameters.js";
 import { Random } from "../random.js";
-import { loadBatches, type BatchOrder } from "./batch-loader.js";
+import { type BatchOrder, loadBatches } from "./batch-loader.js";
 import type { Json, LoadedCheckpoint, TrainingState } from "./checkpoint.js";
-import { HeldOutEvaluator, type HeldOut } from "./heldout.js";
+import { type HeldOut, HeldOutEvaluator } from "./heldout.js";
 import type { BatchRecipe } from "./make-batch.js";
-import { readDense, type NamedTensor, type Safetensors } from "./safetensors.js";
+import { type NamedTensor, readDense, type Safetensors } from "./safetensors.js";
 import { learningRateAt, SCHEDULE_DEFAULTS } from "./schedule.js";
 import type { PretrainSettings } from "./settings.js";
-import { Trainer, type LossValues } from "./trainer.js";
+import { type LossValues, Trainer } from "./trainer.js";
 
 /** What the outside does while the loop runs; each is awaited. */
 export interface LoopHooks {
@@ -23,7 +24,11 @@ export interface LoopHooks {
   /** Means over the steps since the last report, at every `logEvery` steps. */
   readonly onLog?: (step: number, values: Readonly<Record<string, number>>) => void;
   readonly onHeldOut?: (step: number, heldOut: HeldOut) => void;
-  readonly onCheckpoint: (state: TrainingState, model: readonly NamedTensor[], optimizer: readonly NamedTensor[]) => Promise<void>;
+  readonly onCheckpoint: (
+    state: TrainingState,
+    model: readonly NamedTensor[],
+    optimizer: readonly NamedTensor[],
+  ) => Promise<void>;
   /** Asks the loop to write a checkpoint and return. */
   readonly shouldStop?: () => boolean;
 }
@@ -65,7 +70,10 @@ interface Position {
 }
 
 /** Every batch from a position on, for ever; epoch and place address the random stream. */
-function* batchOrders(plan: (epoch: number) => readonly Int32Array[], from: Position): Generator<BatchOrder & Position> {
+function* batchOrders(
+  plan: (epoch: number) => readonly Int32Array[],
+  from: Position,
+): Generator<BatchOrder & Position> {
   for (let epoch = from.epoch, first = from.batchInEpoch; ; epoch++, first = 0) {
     const batches = plan(epoch);
     for (let i = first; i < batches.length; i++) {
@@ -89,19 +97,36 @@ export async function pretrainLoop(
     droppath: settings.droppath,
   };
   const plan = (epoch: number) => planBatches(split.train, corpus.atomCounts, settings.batches, seed, epoch);
-  const trainer = await Trainer.create(model, { ...settings, accumulate: settings.accumulate > 1, threads: options.threads });
+  const trainer = await Trainer.create(model, {
+    ...settings,
+    accumulate: settings.accumulate > 1,
+    threads: options.threads,
+  });
   const start = options.resume ? restore(trainer, options.resume, settings) : begin(trainer, settings);
   const evaluated = split.validation.slice(0, EVALUATED);
   const heldOutBatches = planBatches(evaluated, corpus.atomCounts, { maxTokens: 4096 }, seed, 0).batches;
   const evaluator =
     evaluated.length > 0
-      ? await HeldOutEvaluator.create(model, settings.lossWeights, trainer.slots, trainer.arena.parameters, recipe, seed, options)
+      ? await HeldOutEvaluator.create(
+          model,
+          settings.lossWeights,
+          trainer.slots,
+          trainer.arena.parameters,
+          recipe,
+          seed,
+          options,
+        )
       : null;
   const state: LoopState = { ...start, molecules: 0, heldOut: null, window: new Window() };
   const save = () => hooks.onCheckpoint(trainingState(state, settings), ...checkpointTensors(trainer));
   const orders = batchOrders((epoch) => plan(epoch).batches, start);
   const pending: (BatchOrder & Position)[] = [];
-  const source = loadBatches(remember(orders, pending), { corpusDir: corpus.dir, recipe, seed, workers: options.workers });
+  const source = loadBatches(remember(orders, pending), {
+    corpusDir: corpus.dir,
+    recipe,
+    seed,
+    workers: options.workers,
+  });
   const began = performance.now();
   try {
     while (state.step < settings.steps) {
@@ -224,12 +249,18 @@ function checkpointTensors({ slots, arena }: Trainer): [NamedTensor[], NamedTens
 }
 
 function trainingState({ step, epoch, batchInEpoch, heldOut }: LoopState, settings: PretrainSettings): TrainingState {
-  const metrics = Object.fromEntries(Object.entries(heldOut?.losses ?? {}).map(([term, value]) => [`held-out ${term}`, value]));
+  const metrics = Object.fromEntries(
+    Object.entries(heldOut?.losses ?? {}).map(([term, value]) => [`held-out ${term}`, value]),
+  );
   return { step, epoch, batchInEpoch, seed: settings.seed, config: settings as unknown as Json, metrics };
 }
 
 /** Puts parameters and moments back. @throws CheckpointError when the checkpoint is of another model */
-function restore(trainer: Trainer, { path, state, model, optimizer }: LoadedCheckpoint, settings: PretrainSettings): Position & { step: number } {
+function restore(
+  trainer: Trainer,
+  { path, state, model, optimizer }: LoadedCheckpoint,
+  settings: PretrainSettings,
+): Position & { step: number } {
   const expected = JSON.stringify(settings.model);
   const got = JSON.stringify((state.config as { model?: Json } | null)?.model);
   if (got !== expected) throw new CheckpointError(`${path}: expected a model ${expected}, got ${got}`);

@@ -1,17 +1,17 @@
 // Everything that defines a pretraining run, as plain data, with the defaults of each preset.
-import { REFERENCE_NOISE, type BlendOptions } from "../blend/draws.js";
-import { policy, type GeometryTarget, type PolicyOptions } from "../blend/policy.js";
+import { type BlendOptions, REFERENCE_NOISE } from "../blend/draws.js";
+import { type GeometryTarget, type PolicyOptions, policy } from "../blend/policy.js";
 import type { BatchOptions } from "../data/batches.js";
 import { ConfigError } from "../errors.js";
 import {
-  NO_DROPOUT,
-  preset,
-  REFERENCE_DROPOUT,
-  REFERENCE_LOSS_WEIGHTS,
   type DropoutConfig,
   type LossWeights,
   type ModelConfig,
+  NO_DROPOUT,
   type PresetName,
+  preset,
+  REFERENCE_DROPOUT,
+  REFERENCE_LOSS_WEIGHTS,
 } from "../model/config.js";
 import type { InitScheme } from "../model/parameters.js";
 import { ADAM_DEFAULTS, type AdamConfig } from "./adam.js";
@@ -113,7 +113,9 @@ export function pretrainSettings(presetName: string, overrides: SettingOverrides
     },
     dropout:
       dropout === undefined
-        ? official ? REFERENCE_DROPOUT : schedule.dropout
+        ? official
+          ? REFERENCE_DROPOUT
+          : schedule.dropout
         : { attention: dropout, activation: dropout, droppath: dropout, denoising: dropout },
     droppath: official ? "positions" : "samples",
     lossWeights: REFERENCE_LOSS_WEIGHTS,

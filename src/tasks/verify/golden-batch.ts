@@ -1,10 +1,11 @@
 // A batch as the reference's collator laid it out → relations and draws of each molecule.
-import { ATOM_FEATURES, BOND_FEATURES } from "../../chem/molecule.js";
+
 import type { MoleculeDraw } from "../../blend/draws.js";
 import { ATOM_MODALITIES, MODALITIES } from "../../blend/policy.js";
+import { ATOM_FEATURES, BOND_FEATURES } from "../../chem/molecule.js";
 import { bondCode } from "../../relations/graph.js";
-import { MAX_HOPS, type GraphRelations } from "../../relations/relations.js";
-import { readTensor, type NamedTensor, type Safetensors } from "../../train/safetensors.js";
+import { type GraphRelations, MAX_HOPS } from "../../relations/relations.js";
+import { type NamedTensor, readTensor, type Safetensors } from "../../train/safetensors.js";
 
 export interface GoldenBatch {
   readonly graphs: readonly GraphRelations[];
@@ -26,7 +27,9 @@ function numbers(file: Safetensors, name: string): NamedTensor & { readonly data
 
 /** Undoes the reference's shifts: atoms +2, bonds +3, degree and path length +1, a feature column 512 apart. */
 export function readGoldenBatch(file: Safetensors): GoldenBatch {
-  const [x, degree, spatial, edges, pos] = ["x", "in_degree", "spatial_pos", "edge_input", "pos"].map((name) => numbers(file, name));
+  const [x, degree, spatial, edges, pos] = ["x", "in_degree", "spatial_pos", "edge_input", "pos"].map((name) =>
+    numbers(file, name),
+  );
   const [batch, n] = x.shape;
   const hops = edges.shape[3];
   const graphs: GraphRelations[] = [];
@@ -73,7 +76,11 @@ const PAIR_BITS = [MODALITIES.spd, MODALITIES.edge, MODALITIES.geometry];
 const ATOM_BITS = [ATOM_MODALITIES.degree, ATOM_MODALITIES.geometry];
 
 /** The draws molecule by molecule. As in the reference, an atom at the origin has no position and gets no noise. */
-export function goldenDraws({ graphs, positions, atoms: n }: GoldenBatch, draws: GoldenDraws, noiseScale: number): readonly MoleculeDraw[] {
+export function goldenDraws(
+  { graphs, positions, atoms: n }: GoldenBatch,
+  draws: GoldenDraws,
+  noiseScale: number,
+): readonly MoleculeDraw[] {
   return graphs.map(({ atoms }, b) => {
     const clean = positions[b];
     const located = Uint8Array.from({ length: atoms }, (_, i) => Number([0, 1, 2].some((c) => clean[i * 3 + c] !== 0)));
@@ -81,7 +88,8 @@ export function goldenDraws({ graphs, positions, atoms: n }: GoldenBatch, draws:
       located[Math.floor(c / 3)] ? noiseScale * draws.noise[b * n * 3 + c] : 0,
     );
     const pairs = new Uint8Array(atoms * atoms);
-    for (let i = 0; i < atoms; i++) for (let j = 0; j < atoms; j++) pairs[i * atoms + j] = PAIR_BITS[draws.pairs[i * n + j]];
+    for (let i = 0; i < atoms; i++)
+      for (let j = 0; j < atoms; j++) pairs[i * atoms + j] = PAIR_BITS[draws.pairs[i * n + j]];
     const shown = Uint8Array.from({ length: atoms }, (_, i) => ATOM_BITS[draws.atoms[b * n + i]]);
     return { pairs, atoms: shown, noise, positions: clean, located, usable: true };
   });
