@@ -105,6 +105,7 @@ class Cursor {
   }
 
   peekInt32(at: number): number {
+    if (at < 0 || at + 4 > this.bytes.length) throw new PickleError(`RDKit pickle: no number at byte ${at}`);
     return this.view.getInt32(at, true);
   }
 
@@ -147,6 +148,10 @@ export function readPickle(bytes: Uint8Array): PickledMolecule {
   const atoms = cursor.int32();
   const bonds = cursor.int32();
   if (atoms > 0xffff) throw new PickleError(`RDKit pickle: ${atoms} atoms, at most ${0xffff} can be numbered`);
+  // Every atom and bond takes more than one byte: larger counts come from damage.
+  if (atoms < 0 || bonds < 0 || atoms + bonds > bytes.length) {
+    throw new PickleError(`RDKit pickle: ${atoms} atoms and ${bonds} bonds do not fit in its ${bytes.length} bytes`);
+  }
   cursor.wide = atoms > 255;
   cursor.uint8();
   const molecule = {
