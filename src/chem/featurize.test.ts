@@ -184,6 +184,19 @@ describe("single molecules", () => {
     assert.deepEqual(keys.toSorted(), fromSmiles.toSorted());
   });
 
+  test("V3000 gives what V2000 gives, unreadable coordinates included", () => {
+    const held = rdkit.parse("C[C@H](N)/C=C/O |(0,0,0;1.5,0,0.1;2,1.4,0;2,-0.7,1.2;3.3,-0.7,1.4;4,0.3,2)|");
+    const [v2000, v3000] = [held.get_molblock(), held.get_v3Kmolblock()];
+    held.delete();
+    assert.match(v3000, /V3000/);
+    const [old, young] = [molecule(v2000, "mol"), molecule(v3000, "mol")];
+    assert.deepEqual(young, old);
+    assert.ok(young.positions);
+    const damaged = featurize(rdkit, record(v3000.replace(/1 C 0\.?0* /, "1 C nan "), "mol"), options);
+    assert.deepEqual(damaged.notes, ["no-3d: coordinates that are not finite numbers"]);
+    assert.deepEqual(damaged.molecule.atomFeatures.length, old.atomFeatures.length);
+  });
+
   test("more than 255 atoms, and chains longer than RDKit's own stack holds", () => {
     for (const atoms of [256, 300, 2000]) {
       const long = molecule("C".repeat(atoms), "smiles", { maxAtoms: 5000 });

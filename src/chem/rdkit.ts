@@ -9,6 +9,7 @@ export interface RdkitMolecule {
   get_smiles(): string;
   get_json(): string;
   get_molblock(details?: string): string;
+  get_v3Kmolblock(): string;
   get_svg(width: number, height: number): string;
   get_svg_with_highlights(details: string): string;
   get_num_atoms(): number;

@@ -102,6 +102,11 @@ describe("tables", () => {
     );
   });
 
+  test("text after a closing quote harms its own row only", async () => {
+    const items = await brief(put("g.csv", 'smiles,n\nC,"a"b\nN,"2"\nO,3\n'));
+    assert.deepEqual(items, ["2/1 C", "3/2 N", "4/3 O"]);
+  });
+
   test("a quote that does not close", async () => {
     assert.deepEqual(await brief(put("f.csv", 'smiles,n\nC,1\nN,"open\nO,2\n')), [
       "2/1 C",

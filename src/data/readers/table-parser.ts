@@ -17,7 +17,7 @@ const NAME_COLUMNS = ["name", "title", "id", "compound_id", "mol_id", "cmpdname"
 
 /** Rows are handed to the CSV library in lots of about this many characters. */
 const LOT_CHARACTERS = 1 << 18;
-const MAX_ROW_CHARACTERS = 16 << 20;
+const MAX_ROW_CHARACTERS = 4 << 20;
 
 export interface TableOptions {
   readonly delimiter?: string | undefined;
@@ -32,82 +32,106 @@ interface Columns {
 
 /** @throws DatasetError from `line` if the header has no SMILES column, or not the one asked for. */
 export function tableParser(file: string, emit: Emit, options: TableOptions): RecordParser {
-  let columns: Columns | null = null;
-  let delimiter = options.delimiter ?? "";
-  let record = 0;
-  let rows: string[] = [];
-  let rowLines: number[] = [];
-  let characters = 0;
-  let open: { text: string; line: number } | null = null;
-  const blank: number[] = [];
+  return new TableParser(file, emit, options);
+}
 
-  function flush(): void {
-    if (rows.length === 0) return;
-    const parsed = Papa.parse<string[]>(rows.join("\n"), { delimiter, newline: "\n", quoteChar: '"' });
-    parsed.data.forEach((cells, i) => {
-      const line = rowLines[i];
-      if (!columns) columns = findColumns(file, cells, options.smilesColumn);
-      else emitRow(columns, cells, line);
-    });
-    rows = [];
-    rowLines = [];
-    characters = 0;
+class TableParser implements RecordParser {
+  private columns: Columns | null = null;
+  private delimiter: string;
+  private record = 0;
+  /** Whole rows, and the lines where they begin, that wait to be taken apart together. */
+  private rows: string[] = [];
+  private rowLines: number[] = [];
+  private characters = 0;
+  /** Lines of a row whose quoted cell is still open. */
+  private open: string[] = [];
+  private openLine = 0;
+  private openCharacters = 0;
+  /** Blank lines not reported yet: at the end of a file they mean nothing. */
+  private blank: number[] = [];
+
+  constructor(
+    private readonly file: string,
+    private readonly emit: Emit,
+    private readonly options: TableOptions,
+  ) {
+    this.delimiter = options.delimiter ?? "";
   }
 
-  function emitRow({ names, smiles, name }: Columns, cells: readonly string[], line: number): void {
+  line(text: string, number: number): void {
+    if (!this.delimiter && text.trim() !== "") this.delimiter = guessDelimiter(text);
+    const wasOpen = this.open.length > 0;
+    const staysOpen = wasOpen || text.includes('"') ? endsInQuotes(text, this.delimiter, wasOpen) : false;
+    if (!wasOpen && !staysOpen) {
+      this.row(text, number);
+      return;
+    }
+    if (!wasOpen) this.openLine = number;
+    this.open.push(text);
+    this.openCharacters += text.length;
+    if (!staysOpen) {
+      this.row(this.open.join("\n"), this.openLine);
+      this.open = [];
+      this.openCharacters = 0;
+    } else if (this.openCharacters > MAX_ROW_CHARACTERS) {
+      this.flush();
+      throw new DatasetError(`${this.file}:${this.openLine}: a quote opens here and does not close`);
+    }
+  }
+
+  end(): void {
+    this.flush();
+    if (this.open.length === 0) return;
+    const place = { file: this.file, line: this.openLine, record: ++this.record };
+    this.emit(reject(place, "truncated-record", "a quote opens here and does not close"));
+  }
+
+  private row(text: string, line: number): void {
+    if (text.trim() === "") {
+      if (this.columns) this.blank.push(line);
+      return;
+    }
+    for (const blankLine of this.blank) this.add("", blankLine);
+    this.blank = [];
+    this.add(text, line);
+    if (this.characters > LOT_CHARACTERS || !this.columns) this.flush();
+  }
+
+  private add(text: string, line: number): void {
+    this.rows.push(text);
+    this.rowLines.push(line);
+    this.characters += text.length;
+  }
+
+  private flush(): void {
+    if (this.rows.length === 0) return;
+    const { delimiter } = this;
+    const parse = (text: string) => Papa.parse<string[]>(text, { delimiter, newline: "\n", quoteChar: '"' }).data;
+    let cellsOfRows = parse(this.rows.join("\n"));
+    // A cell like "a"b makes the library run on into the rows after it: taken one by one, only that row suffers.
+    if (cellsOfRows.length !== this.rows.length) cellsOfRows = this.rows.map((row) => parse(row)[0] ?? [""]);
+    cellsOfRows.forEach((cells, i) => {
+      if (this.columns) this.emitRow(this.columns, cells, this.rowLines[i]);
+      else this.columns = findColumns(this.file, cells, this.options.smilesColumn);
+    });
+    this.rows = [];
+    this.rowLines = [];
+    this.characters = 0;
+  }
+
+  private emitRow({ names, smiles, name }: Columns, cells: readonly string[], line: number): void {
     const text = (cells[smiles] ?? "").trim();
-    const place = { file, line, record: ++record, name: name < 0 ? "" : (cells[name] ?? "").trim() };
+    const title = name < 0 ? "" : (cells[name] ?? "").trim();
+    const place = { file: this.file, line, record: ++this.record, name: title };
     if (text === "") {
       const blankRow = cells.every((cell) => cell.trim() === "");
-      emit(reject(place, "empty-line", blankRow ? "the line is empty" : `the cell "${names[smiles]}" is empty`));
+      this.emit(reject(place, "empty-line", blankRow ? "the line is empty" : `the cell "${names[smiles]}" is empty`));
       return;
     }
     const properties: Record<string, string> = {};
     for (let i = 0; i < names.length && i < cells.length; i++) if (i !== smiles) properties[names[i]] = cells[i];
-    emit({ format: "smiles", text, ...place, properties });
+    this.emit({ format: "smiles", text, ...place, properties });
   }
-
-  function row(text: string, line: number): void {
-    if (text.trim() === "") {
-      // Held back: at the end of a file blank lines mean nothing.
-      if (columns || rows.length > 0) blank.push(line);
-      return;
-    }
-    if (!columns && rows.length === 0) delimiter ||= guessDelimiter(text);
-    for (const blankLine of blank.splice(0)) {
-      rows.push("");
-      rowLines.push(blankLine);
-    }
-    rows.push(text);
-    rowLines.push(line);
-    characters += text.length;
-    if (characters > LOT_CHARACTERS || !columns) flush();
-  }
-
-  return {
-    line(text, number) {
-      const whole: { text: string; line: number } = open
-        ? { text: `${open.text}\n${text}`, line: open.line }
-        : { text, line: number };
-      delimiter ||= whole.text.trim() === "" ? "" : guessDelimiter(whole.text);
-      open = text.includes('"') || open ? (endsInQuotes(whole.text, delimiter) ? whole : null) : null;
-      if (!open) row(whole.text, whole.line);
-      else if (whole.text.length > MAX_ROW_CHARACTERS) {
-        throw new DatasetError(`${file}:${whole.line}: a quote opens here and does not close`);
-      }
-    },
-    end() {
-      flush();
-      if (!open) return;
-      emit(
-        reject(
-          { file, line: open.line, record: ++record },
-          "truncated-record",
-          "a quote opens here and does not close",
-        ),
-      );
-    },
-  };
 }
 
 function findColumns(file: string, header: readonly string[], wanted: string | undefined): Columns {
@@ -133,21 +157,20 @@ function guessDelimiter(header: string): string {
   return counted[best] > 1 ? [",", "\t", ";", "|"][best] : ",";
 }
 
-/** Whether a quoted cell is still open at the end of the text. A quote opens a cell only at its start. */
-function endsInQuotes(text: string, delimiter: string): boolean {
-  let quoted = false;
-  let cellStart = true;
-  for (let i = 0; i < text.length; i++) {
-    const character = text[i];
+/** Whether a quoted cell is open at the end of the line, given whether one was at its start. A quote opens only at a cell's start. */
+function endsInQuotes(line: string, delimiter: string, open: boolean): boolean {
+  let quoted = open;
+  let cellStart = !open;
+  for (let i = 0; i < line.length; i++) {
+    const character = line[i];
     if (quoted) {
-      if (character === '"') {
-        if (text[i + 1] === '"') i++;
-        else quoted = false;
-      }
-    } else if (character === '"' && cellStart) {
-      quoted = true;
+      if (character !== '"') continue;
+      if (line[i + 1] === '"') i++;
+      else quoted = false;
+    } else {
+      if (character === '"' && cellStart) quoted = true;
+      cellStart = character === delimiter;
     }
-    cellStart = !quoted && (character === delimiter || character === "\n");
   }
   return quoted;
 }
