@@ -12,7 +12,7 @@ import { openRunLog } from "../train/run-log.js";
 import type { PretrainSettings } from "../train/settings.js";
 import { openEventWriter } from "../train/tensorboard.js";
 import { corpusFromInput } from "./corpus-input.js";
-import type { PrepareOptions } from "./prepare.js";
+import type { PrepareOptions, PrepareSummary } from "./prepare.js";
 import { writePretrainReport } from "./pretrain-report.js";
 
 export interface PretrainJob {
@@ -26,6 +26,8 @@ export interface PretrainJob {
   readonly resume?: boolean;
   readonly settings: PretrainSettings;
   readonly prepare?: PrepareOptions;
+  /** Called when the molecules are there: with what was done, or null where a corpus was there already. */
+  readonly onPrepared?: (summary: PrepareSummary | null) => void;
   /** Threads of the runtime; one a core by default. */
   readonly threads?: number;
   /** Threads that make batches. */
@@ -100,7 +102,8 @@ function openRun(job: PretrainJob): Opened {
  */
 export async function pretrain(job: PretrainJob): Promise<PretrainSummary> {
   const { run, settings, inputs, resume } = openRun(job);
-  const { corpus } = await corpusFromInput(inputs, join(job.runsDir, "corpora"), job.prepare);
+  const { corpus, prepared } = await corpusFromInput(inputs, join(job.runsDir, "corpora"), job.prepare);
+  job.onPrepared?.(prepared);
   mkdirSync(run, { recursive: true });
   writeFileSync(join(run, CONFIG), `${JSON.stringify({ settings, corpus: corpus.dir }, null, 2)}\n`);
   const from = resume?.state.step ?? 0;

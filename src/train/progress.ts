@@ -16,6 +16,8 @@ export interface ProgressOptions {
   readonly total: number;
   /** Steps that were done before this process. */
   readonly start?: number;
+  /** Unit of the steps where they are an amount, such as "kB". */
+  readonly stepUnit?: string;
   /** What is counted, for the rate; "molecules" by default. */
   readonly unit?: string;
   readonly stream: ProgressStream;
@@ -110,6 +112,7 @@ function ratesOf(samples: readonly Sample[]): Rates {
 
 interface State {
   readonly label: string;
+  readonly stepUnit?: string;
   readonly total: number;
   readonly unit: string;
   readonly step: number;
@@ -121,10 +124,10 @@ interface State {
 
 /** As much as fits into one line: the bar shrinks first, then the last values, the bar and the rate are left out. */
 function liveLine(state: State, width: number): string {
-  const { label, step, total } = state;
+  const { label, step, total, stepUnit } = state;
   const share = Math.min(1, total > 0 ? step / total : 1);
   const head = `${label} ${`${Math.floor(100 * share)}%`.padStart(4)}`;
-  const counts = `${step}/${total}`;
+  const counts = `${step}/${total}${stepUnit ? ` ${stepUnit}` : ""}`;
   const values = valueParts(state.values);
   const rate = rateText(state);
   const time = timeText(state);
@@ -142,10 +145,9 @@ function liveLine(state: State, width: number): string {
 }
 
 function plainLine(state: State): string {
-  const { label, step, total, values } = state;
-  return [`${label} step ${step}/${total}`, ...valueParts(values), rateText(state), timeText(state)]
-    .filter(Boolean)
-    .join(", ");
+  const { label, step, total, values, stepUnit } = state;
+  const position = stepUnit ? `${step}/${total} ${stepUnit}` : `step ${step}/${total}`;
+  return [`${label} ${position}`, ...valueParts(values), rateText(state), timeText(state)].filter(Boolean).join(", ");
 }
 
 function bar(share: number, width: number): string {

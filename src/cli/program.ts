@@ -1,0 +1,25 @@
+// The command line as a whole.
+import { Command } from "commander";
+import { addPrepareCommand } from "./commands/prepare.js";
+import { addPretrainCommand } from "./commands/pretrain.js";
+import { packageVersion } from "./package-root.js";
+
+/** Usage errors and help leave it as a CommanderError instead of ending the process. */
+export function createProgram(): Command {
+  const program = new Command("moleblend")
+    .description(
+      "Pretrains one transformer on the 2D graph and the 3D geometry of molecules (MoleBLEND, arXiv 2307.06235).",
+    )
+    .version(packageVersion(), "-V, --version", "print the version")
+    .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
+    .showSuggestionAfterError()
+    .showHelpAfterError("(--help shows what there is)")
+    .addHelpText(
+      "after",
+      "\nExample:\n  moleblend pretrain --steps 500\n\nmoleblend COMMAND --help explains a command.",
+    )
+    .exitOverride();
+  addPrepareCommand(program);
+  addPretrainCommand(program);
+  return program;
+}

@@ -1,0 +1,64 @@
+// The options that say how molecule files are read, shared by the commands that read them.
+import { type Command, Option } from "commander";
+import type { FileFormat } from "../data/readers/index.js";
+import type { PrepareOptions, PrepareProgress } from "../tasks/prepare.js";
+import { createProgress, type Progress, type ProgressMode } from "../train/progress.js";
+import { nameList, positiveInteger } from "./arguments.js";
+
+const FORMATS: readonly FileFormat[] = ["smiles", "csv", "tsv", "sdf", "xyz"];
+
+export interface ReadingFlags {
+  readonly labels?: readonly string[];
+  readonly hydrogens?: true;
+  readonly maxAtoms?: number;
+  readonly smilesColumn?: string;
+  readonly format?: FileFormat;
+}
+
+export function addReadingOptions(command: Command): Command {
+  return command
+    .optionsGroup("Reading molecules:")
+    .option("--labels <names>", "columns or property tags to keep as labels, between commas", nameList)
+    .option("--hydrogens", "keep hydrogens as atoms")
+    .option("--max-atoms <count>", "reject molecules with more atoms (default: 256)", positiveInteger)
+    .option("--smiles-column <name>", "column of a CSV or TSV that holds the SMILES (default: found by its name)")
+    .addOption(new Option("--format <format>", "read the files as this, whatever their names say").choices(FORMATS));
+}
+
+export function readingOptions({ labels, hydrogens, maxAtoms, smilesColumn, format }: ReadingFlags): PrepareOptions {
+  const reader = {
+    ...(smilesColumn === undefined ? {} : { smilesColumn }),
+    ...(format === undefined ? {} : { format }),
+  };
+  return {
+    ...(labels ? { labels } : {}),
+    ...(hydrogens ? { hydrogens } : {}),
+    ...(maxAtoms === undefined ? {} : { maxAtoms }),
+    ...(Object.keys(reader).length > 0 ? { reader } : {}),
+  };
+}
+
+/** Draws the progress of reading files by their bytes; it begins with the first report. */
+export function readingProgress(mode: ProgressMode | undefined): {
+  readonly onProgress: (report: PrepareProgress) => void;
+  finish(): void;
+} {
+  const kilobytes = (bytes: number) => Math.ceil(bytes / 1000);
+  let progress: Progress | null = null;
+  let molecules = 0;
+  return {
+    onProgress(report) {
+      progress ??= createProgress({
+        label: "prepare",
+        total: kilobytes(report.totalBytes),
+        stepUnit: "kB",
+        stream: process.stderr,
+        ...(mode ? { mode } : {}),
+      });
+      const counts = { molecules: report.molecules, rejects: report.rejects };
+      progress.update(kilobytes(report.bytes), counts, report.molecules - molecules);
+      molecules = report.molecules;
+    },
+    finish: () => progress?.finish(),
+  };
+}
