@@ -79,10 +79,10 @@ export class Trainer {
    * @param update number of this update, from 1
    * @param accumulatedBatches batches in the accumulated sum, whose mean is applied; 0 takes the last `backward` alone
    */
-  update(update: number, learningRate: number, accumulatedBatches = 0): AdamReport {
-    if (accumulatedBatches === 0) return adamStep(this.arena, this.#options.adam, { update, learningRate });
+  update(update: number, learningRate: number, accumulatedBatches = 0, adam = this.#options.adam): AdamReport {
+    if (accumulatedBatches === 0) return adamStep(this.arena, adam, { update, learningRate });
     const step = { update, learningRate, gradientScale: 1 / accumulatedBatches, accumulated: true };
-    const report = adamStep(this.arena, this.#options.adam, step);
+    const report = adamStep(this.arena, adam, step);
     this.arena.accumulated?.fill(0);
     return report;
   }
