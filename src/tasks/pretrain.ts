@@ -1,7 +1,7 @@
 // Pretraining as a job: a run folder with settings, logs, checkpoints and a report that shows what was learnt.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { isCorpus } from "../data/manifest.js";
 import { ConfigError } from "../errors.js";
 import { type Json, type LoadedCheckpoint, loadLatest, saveCheckpoint } from "../train/checkpoint.js";
@@ -64,13 +64,27 @@ const CONFIG = "config.json";
 export function runSettings(runDir: string): { settings: PretrainSettings; corpus: string } {
   const path = join(runDir, CONFIG);
   if (!existsSync(path)) throw new ConfigError(`${runDir}: no run to resume, it has no ${CONFIG}`);
-  return JSON.parse(readFileSync(path, "utf8")) as { settings: PretrainSettings; corpus: string };
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as { settings: PretrainSettings; corpus: string };
+  } catch (cause) {
+    throw new ConfigError(`${path}: expected JSON, got a damaged file`, { cause });
+  }
+}
+
+/** Written under another name first: a run is there as a whole or not at all. */
+function writeConfig(runDir: string, config: { settings: PretrainSettings; corpus: string }): void {
+  const writing = join(runDir, `${CONFIG}.writing`);
+  writeFileSync(writing, `${JSON.stringify(config, null, 2)}\n`);
+  renameSync(writing, join(runDir, CONFIG));
 }
 
 function newRunDir({ runsDir, name, settings }: PretrainJob): string {
   if (name !== undefined) {
     const dir = join(runsDir, name);
-    if (existsSync(dir)) throw new ConfigError(`${dir}: this run exists; resume it or take another name`);
+    // A folder without settings was left by a process that was killed as it began.
+    if (existsSync(dir) && !readdirSync(dir).every((entry) => entry.startsWith(CONFIG) && entry !== CONFIG)) {
+      throw new ConfigError(`${dir}: this run exists; resume it or take another name`);
+    }
     return dir;
   }
   for (let i = 1; ; i++) {
@@ -105,7 +119,7 @@ export async function pretrain(job: PretrainJob): Promise<PretrainSummary> {
   const { corpus, prepared } = await corpusFromInput(inputs, join(job.runsDir, "corpora"), job.prepare);
   job.onPrepared?.(prepared);
   mkdirSync(run, { recursive: true });
-  writeFileSync(join(run, CONFIG), `${JSON.stringify({ settings, corpus: corpus.dir }, null, 2)}\n`);
+  if (!resume) writeConfig(run, { settings, corpus: resolve(corpus.dir) });
   const from = resume?.state.step ?? 0;
   const log = openRunLog(join(run, "metrics.jsonl"), from);
   const events = openEventWriter(join(run, "tensorboard"), { firstStep: from + 1 });

@@ -26,6 +26,8 @@ export interface TrainingState {
   readonly config: Json;
   /** The latest values; null for one that is not finite, which JSON cannot hold. */
   readonly metrics: Readonly<Record<string, number | null>>;
+  /** Sums over the steps since the last line of metrics; null for one that is not finite. Left out where there are none. */
+  readonly unlogged?: { readonly steps: number; readonly sums: Readonly<Record<string, number | null>> };
 }
 
 export interface CheckpointContent {

@@ -103,6 +103,7 @@ export async function pretrainLoop(
     threads: options.threads,
   });
   const start = options.resume ? restore(trainer, options.resume, settings) : begin(trainer, settings);
+  const window = new Window(options.resume?.state.unlogged);
   const evaluated = split.validation.slice(0, EVALUATED);
   const heldOutBatches = planBatches(evaluated, corpus.atomCounts, { maxTokens: 4096 }, seed, 0).batches;
   const evaluator =
@@ -117,7 +118,7 @@ export async function pretrainLoop(
           options,
         )
       : null;
-  const state: LoopState = { ...start, molecules: 0, heldOut: null, window: new Window() };
+  const state: LoopState = { ...start, molecules: 0, heldOut: null, window };
   const save = () => hooks.onCheckpoint(trainingState(state, settings), ...checkpointTensors(trainer));
   const orders = batchOrders((epoch) => plan(epoch).batches, start);
   const pending: (BatchOrder & Position)[] = [];
@@ -140,6 +141,10 @@ export async function pretrainLoop(
       const stop = hooks.shouldStop?.() ?? false;
       if (stop || step % settings.checkpointEvery === 0 || step === settings.steps) await save();
       if (stop) break;
+    }
+    // Resumed after the last step: measured again for the report; the metrics have it already.
+    if (evaluator && state.step >= settings.steps) {
+      state.heldOut ??= await evaluator.evaluate(corpus, heldOutBatches);
     }
   } finally {
     await source.return(undefined);
@@ -212,10 +217,25 @@ function scheduleOf({ learningRate, warmupSteps, steps }: PretrainSettings) {
   return { ...SCHEDULE_DEFAULTS, learningRate, warmupUpdates: warmupSteps, maxUpdates: steps };
 }
 
-/** Means of what was added since the last flush. */
+/** Means of what was added since the last flush; goes into checkpoints, so that a resumed run logs the same means. */
 class Window {
   private sums: Record<string, number> = {};
   private count = 0;
+
+  constructor(saved: TrainingState["unlogged"]) {
+    if (!saved) return;
+    this.count = saved.steps;
+    for (const [name, sum] of Object.entries(saved.sums)) this.sums[name] = sum ?? Number.NaN;
+  }
+
+  /** JSON has no NaN: a sum that is not finite is null. */
+  save(): Pick<TrainingState, "unlogged"> {
+    if (this.count === 0) return {};
+    const sums = Object.fromEntries(
+      Object.entries(this.sums).map(([name, sum]) => [name, Number.isFinite(sum) ? sum : null]),
+    );
+    return { unlogged: { steps: this.count, sums } };
+  }
 
   add(values: Readonly<Record<string, number>>): void {
     for (const [name, value] of Object.entries(values)) this.sums[name] = (this.sums[name] ?? 0) + value;
@@ -248,11 +268,15 @@ function checkpointTensors({ slots, arena }: Trainer): [NamedTensor[], NamedTens
   return [tensors(arena.parameters), MOMENTS.flatMap((moment) => tensors(arena[moment], `${moment}.`))];
 }
 
-function trainingState({ step, epoch, batchInEpoch, heldOut }: LoopState, settings: PretrainSettings): TrainingState {
+function trainingState(
+  { step, epoch, batchInEpoch, heldOut, window }: LoopState,
+  settings: PretrainSettings,
+): TrainingState {
   const metrics = Object.fromEntries(
     Object.entries(heldOut?.losses ?? {}).map(([term, value]) => [`held-out ${term}`, value]),
   );
-  return { step, epoch, batchInEpoch, seed: settings.seed, config: settings as unknown as Json, metrics };
+  const config = settings as unknown as Json;
+  return { step, epoch, batchInEpoch, seed: settings.seed, config, metrics, ...window.save() };
 }
 
 /** Puts parameters and moments back. @throws CheckpointError when the checkpoint is of another model */
