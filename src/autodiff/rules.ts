@@ -31,6 +31,23 @@ const unary =
   (derive: (gradient: Value, x: Value, y: Value) => Value): Rule =>
   ({ gradients: [g], inputs: [x], outputs: [y] }) => [g && derive(g, x, y)];
 
+/** Rule of an operator along the last axis, which is the only one that has a rule. */
+function overLastAxis(derive: (gradient: Value, x: Value, y: Value) => Value): Rule {
+  const rule = unary(derive);
+  return (context) => {
+    const { node, inputs } = context;
+    const axis = node.attributes["axis"] ?? -1;
+    if (axis !== -1 && axis !== inputs[0].shape.length - 1) {
+      throw new UnsupportedOpError(
+        `${node.op} node "${node.name}": no gradient along axis ${axis} of ${formatShape(inputs[0].shape)}, only along the last`,
+      );
+    }
+    return rule(context);
+  };
+}
+
+const isFloat = ({ dtype }: Value): boolean => dtype === "float32" || dtype === "float64";
+
 /** Rule of an elementwise operator of two operands that broadcast. */
 const binary =
   (left: (g: Value, a: Value, b: Value) => Value, right: (g: Value, a: Value, b: Value, y: Value) => Value): Rule =>
@@ -85,15 +102,29 @@ const gemm: Rule = ({ node, gradients: [g], inputs: [a, b, c], wanted }) => {
  * x̂ = (x - mean)·invStd; with h = g·w: dx = invStd (h - mean(h) - x̂ mean(h·x̂)). Both means are products with w/width,
  * so h·x̂ is never formed.
  */
-const layerNormalization: Rule = ({ gradients: [g], inputs: [x, weight, bias], outputs: [, mean, invStd], wanted }) => {
+const layerNormalization: Rule = ({ node, gradients: given, inputs: [x, weight, bias], outputs, wanted }) => {
+  const [g, ofMean, ofInvStd] = given;
+  // Both statistics are float32 whatever the type of x.
+  const [mean, invStd] = [outputs[1], outputs[2]].map((statistic) => ops.cast(statistic, x.dtype));
+  if (ofMean || ofInvStd) {
+    throw new UnsupportedOpError(`LayerNormalization node "${node.name}": no gradient through its mean and deviation`);
+  }
   if (!g) return [null, null, null];
-  const width = x.shape[x.shape.length - 1] as number;
+  const width = x.shape[x.shape.length - 1];
+  if (typeof width !== "number") {
+    throw new UnsupportedOpError(
+      `LayerNormalization node "${node.name}": no gradient over the symbolic width ${width}`,
+    );
+  }
   const normalized = ops.mul(ops.sub(x, mean), invStd);
   const product = ops.mul(g, normalized);
-  const averaging = ops.reshape(ops.scale(weight, 1 / width), [width, 1]);
+  const share = ops.scale(weight, 1 / width);
+  const averaging = ops.reshape(share, [width, 1]);
+  const average = (v: Value) =>
+    x.shape.length > 1 ? ops.matMul(v, averaging) : ops.reduceSum(ops.mul(v, share), [-1]);
   const dx = () => {
-    const meanH = ops.matMul(g, averaging);
-    const meanHX = ops.matMul(product, averaging);
+    const meanH = average(g);
+    const meanHX = average(product);
     const centred = ops.sub(ops.mul(g, weight), ops.add(ops.mul(normalized, meanHX), meanH));
     return ops.mul(centred, invStd);
   };
@@ -183,7 +214,10 @@ export const RULES: Readonly<Record<string, Rule>> = {
     (g) => g,
     (g) => g,
   ),
-  Cast: unary((g, x) => ops.cast(g, x.dtype)),
+  // Integers and booleans are steps: nothing passes through them.
+  Cast: ({ gradients: [g], inputs: [x], outputs: [y] }) => [
+    g && isFloat(x) && isFloat(y) ? ops.cast(g, x.dtype) : null,
+  ],
   Concat: concat,
   Div: binary(
     (g, _a, b) => ops.div(g, b),
@@ -193,12 +227,17 @@ export const RULES: Readonly<Record<string, Rule>> = {
   Exp: unary((g, _x, y) => ops.mul(g, y)),
   Expand: ({ gradients: [g], inputs: [x] }) => [g && sumTo(g, x.shape), null],
   FusedMatMul: matrixProduct,
-  Gelu: unary((g, x) => ops.mul(g, geluDerivative(x))),
+  Gelu: ({ node, gradients: [g], inputs: [x] }) => {
+    if (node.attributes["approximate"] === "tanh") {
+      throw new UnsupportedOpError(`Gelu node "${node.name}": no gradient of the tanh form`);
+    }
+    return [g && ops.mul(g, geluDerivative(x))];
+  },
   Gemm: gemm,
   Greater: nothing,
   LayerNormalization: layerNormalization,
   Log: unary((g, x) => ops.div(g, x)),
-  LogSoftmax: unary((g, _x, y) => ops.sub(g, ops.mul(ops.exp(y), ops.reduceSum(g, [-1])))),
+  LogSoftmax: overLastAxis((g, _x, y) => ops.sub(g, ops.mul(ops.exp(y), ops.reduceSum(g, [-1])))),
   MatMul: matrixProduct,
   Max: binary(
     (g, a, b) => ops.mul(g, ops.cast(ops.greater(a, b), a.dtype)),
@@ -216,7 +255,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   Shape: nothing,
   Sign: nothing,
   Slice: slice,
-  Softmax: unary((g, _x, y) => {
+  Softmax: overLastAxis((g, _x, y) => {
     const weighted = ops.mul(g, y);
     return ops.sub(weighted, ops.mul(y, ops.reduceSum(weighted, [-1])));
   }),

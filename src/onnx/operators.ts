@@ -115,7 +115,8 @@ function layerNormalization({ what, inputs: [x, scale, bias] }: InferContext): r
       throw new ShapeError(`${what}: "${parameter.name}" has ${formatShape(parameter.shape)}, expected [${width}]`);
     }
   }
-  const statistic: TensorType = { dtype: x.dtype, shape: [...x.shape.slice(0, -1), 1] };
+  // The standard's `stash_type`: statistics are float32 even for float64.
+  const statistic: TensorType = { dtype: "float32", shape: [...x.shape.slice(0, -1), 1] };
   return [{ dtype: x.dtype, shape: x.shape }, statistic, statistic];
 }
 

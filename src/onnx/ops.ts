@@ -79,6 +79,8 @@ export function linear(x: Value, weight: Value, bias: Value | null): Value {
 }
 
 function reduction(op: "ReduceSum" | "ReduceMean", x: Value, axes: readonly number[], keepdims: boolean): Value {
+  // The runtime takes an empty list for "all axes".
+  if (axes.length === 0) return x;
   const list = x.graph.constant("int64", [axes.length], axes);
   return x.graph.node(op, [x, list], { keepdims: Number(keepdims) })[0];
 }
@@ -130,9 +132,7 @@ export function reshape(x: Value, shape: Shape): Value {
   const dims = numbers
     ? graph.constant("int64", [target.length], target as number[])
     : graph.once(`shape ${formatShape(target)}`, () => {
-        const parts = target.map((dim) =>
-          typeof dim === "string" ? graph.dimension(dim) : graph.constant("int64", [1], [dim]),
-        );
+        const parts = target.map((dim) => dimensionTensor(x, dim));
         return graph.node("Concat", parts, { axis: 0 }, [target.length])[0];
       });
   return graph.node("Reshape", [x, dims], {}, shape)[0];
@@ -199,6 +199,6 @@ function dimensionTensor({ graph }: Value, dim: Dim): Value {
   return graph.once(`product ${dim}`, () => {
     const symbols = symbolsOf(dim).map((symbol) => graph.dimension(symbol));
     const coefficient = quotient(dim, product(symbolsOf(dim))) as number;
-    return [...symbols, graph.constant("int64", [1], [coefficient])].reduce(mul);
+    return (coefficient === 1 ? symbols : [...symbols, graph.constant("int64", [1], [coefficient])]).reduce(mul);
   });
 }
