@@ -17,11 +17,23 @@ export interface RuleContext {
 /** Gradient of each input, in order; null where it is zero, unwanted or undefined (integers). */
 export type Rule = (context: RuleContext) => readonly (Value | null)[];
 
-/** Sums a gradient over the axes along which its operand was broadcast. */
+/**
+ * Sums a gradient over the axes along which its operand was broadcast. A sum over leading axes alone, the gradient of
+ * every bias, is a product with a row of ones: several times faster on CPU than ReduceSum.
+ */
 export function sumTo(gradient: Value, shape: Shape): Value {
   if (formatShape(gradient.shape) === formatShape(shape)) return gradient;
   const extra = gradient.shape.length - shape.length;
-  const axes = gradient.shape.flatMap((dim, i) => (i < extra || (shape[i - extra] === 1 && dim !== 1) ? [i] : []));
+  const axes = gradient.shape.flatMap((dim, i) =>
+    i < extra || (shape[i - extra] === 1 && dim !== 1) ? [i] : [],
+  );
+  const leading = axes.every((axis, i) => axis === i);
+  if (leading && axes.length > 0 && axes.length < gradient.shape.length) {
+    const rows = product(gradient.shape.slice(0, axes.length));
+    const columns = product(gradient.shape.slice(axes.length));
+    const sum = ops.matMul(ops.ones(gradient, [1, rows]), ops.reshape(gradient, [rows, columns]));
+    return ops.reshape(sum, shape);
+  }
   const summed = axes.length > 0 ? ops.reduceSum(gradient, axes) : gradient;
   return extra > 0 ? ops.reshape(summed, shape) : summed;
 }

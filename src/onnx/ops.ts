@@ -193,6 +193,18 @@ export function expand(x: Value, shape: Shape): Value {
   return graph.node("Expand", [x, dims], {}, shape)[0];
 }
 
+/** A tensor of ones of the type of `like`, made once for a graph. */
+export function ones(like: Value, shape: Shape): Value {
+  return like.graph.once(`ones ${like.dtype} ${formatShape(shape)}`, () => {
+    const one = like.graph.constant(
+      like.dtype,
+      shape.map(() => 1),
+      [1],
+    );
+    return expand(one, shape);
+  });
+}
+
 /** Any dimension as an int64 tensor [1]; products are multiplied out at run time. */
 function dimensionTensor({ graph }: Value, dim: Dim): Value {
   if (typeof dim === "number") return graph.constant("int64", [1], [dim]);
