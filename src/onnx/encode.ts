@@ -120,8 +120,44 @@ function outputNames(graph: Graph): Names {
   return names;
 }
 
+const sequenceElement = (graph: Graph, name: string): Value => ({
+  graph,
+  name: `${name}/element`,
+  dtype: "float32",
+  shape: [],
+  producer: null,
+  data: [0],
+});
+
+function sequenceNode(writer: BinaryWriter, name: string): void {
+  text(writer, 1, `${name}/element`);
+  text(writer, 2, name);
+  text(writer, 3, name);
+  text(writer, 4, "SequenceConstruct");
+}
+
+/** ValueInfoProto of a sequence of float tensors of any shape. */
+function sequenceInfo(writer: BinaryWriter, name: string): void {
+  text(writer, 1, name);
+  message(writer, 2, (type) =>
+    message(type, 4, (sequence) =>
+      message(sequence, 1, (element) =>
+        message(element, 1, (tensorType) => integer(tensorType, 1, ELEMENT_TYPES.float32)),
+      ),
+    ),
+  );
+}
+
+export interface EncodeOptions {
+  /**
+   * Name of an extra first output, a sequence that holds one scalar. The runtime's JavaScript binding stops at it
+   * before it copies the other outputs.
+   */
+  readonly sequenceOutput?: string;
+}
+
 /** ONNX model bytes. The graph inputs and outputs keep their names; nodes that no output needs are left out. */
-export function encodeModel(graph: Graph): Uint8Array {
+export function encodeModel(graph: Graph, { sequenceOutput }: EncodeOptions = {}): Uint8Array {
   const nodes = liveNodes(graph);
   const names = outputNames(graph);
   const used = new Set([...nodes.flatMap((item) => item.inputs), ...graph.outputs.map((output) => output.value)]);
@@ -143,9 +179,12 @@ export function encodeModel(graph: Graph): Uint8Array {
       };
       message(body, 1, (w) => node(w, identity, names));
     }
+    if (sequenceOutput) message(body, 1, (w) => sequenceNode(w, sequenceOutput));
     text(body, 2, graph.name);
+    if (sequenceOutput) message(body, 5, (w) => tensor(w, sequenceElement(graph, sequenceOutput)));
     for (const value of graph.constants) if (used.has(value)) message(body, 5, (w) => tensor(w, value));
     for (const input of graph.inputs) message(body, 11, (w) => valueInfo(w, input.name, input));
+    if (sequenceOutput) message(body, 12, (w) => sequenceInfo(w, sequenceOutput));
     for (const { name, value } of graph.outputs) message(body, 12, (w) => valueInfo(w, name, value));
   });
   const opset = (domain: string, version: number) =>

@@ -58,14 +58,17 @@ export class Trainer {
 
   static async create(config: ModelConfig, options: TrainerOptions): Promise<Trainer> {
     const { slots, length } = layoutParameters(parameterSpecs(config));
-    const session = await Session.create(trainingGraph(config, options.dropout, options.lossWeights), options);
+    const session = await Session.create(trainingGraph(config, options.dropout, options.lossWeights), {
+      ...options,
+      inPlace: true,
+    });
     const arena = createArena(length, { accumulate: options.accumulate ?? false });
     return new Trainer(config, slots, arena, session, options);
   }
 
   /** Forward and backward: the losses of a batch, and the gradients of the weighted sum in `arena.gradients`. */
   async backward(batch: BatchTensors): Promise<LossValues> {
-    await this.#session.run({ ...batch, ...this.#parameters }, this.#outputs);
+    await this.#session.runInPlace({ ...batch, ...this.#parameters }, this.#outputs);
     return lossValues(this.#losses);
   }
 
