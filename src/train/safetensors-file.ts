@@ -4,7 +4,13 @@ import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { CheckpointError } from "../errors.js";
-import { encodeSafetensors, type NamedTensor, openSafetensors, type Safetensors } from "./safetensors.js";
+import {
+  type ByteSource,
+  encodeSafetensors,
+  type NamedTensor,
+  openSafetensors,
+  type Safetensors,
+} from "./safetensors.js";
 
 /** An open file; `close` it when the tensors have been read. */
 export interface OpenSafetensors {
@@ -15,13 +21,15 @@ export interface OpenSafetensors {
 /** Bytes that are read or hashed at one go. */
 const CHUNK = 8 * 2 ** 20;
 
-/**
- * Opens a file, after its SHA-256 (hex) was compared if one is given.
- * @throws CheckpointError if the file is missing, truncated, not safetensors or not the expected one.
- */
-export function openSafetensorsFile(path: string, expectedSha256?: string): OpenSafetensors {
+/** A file whose bytes are read where they are asked for; `close` it when done. */
+export interface OpenSource {
+  readonly source: ByteSource;
+  close(): void;
+}
+
+/** @throws CheckpointError if the file is missing or cannot be read */
+export function openByteSource(path: string): OpenSource {
   const descriptor = openForReading(path);
-  const byteLength = fstatSync(descriptor).size;
   const read = (begin: number, end: number): Uint8Array => {
     const bytes = new Uint8Array(end - begin);
     for (let done = 0; done < bytes.length; ) {
@@ -31,14 +39,25 @@ export function openSafetensorsFile(path: string, expectedSha256?: string): Open
     }
     return bytes;
   };
-  const close = () => closeSync(descriptor);
+  return { source: { name: path, byteLength: fstatSync(descriptor).size, read }, close: () => closeSync(descriptor) };
+}
+
+/** SHA-256 in hex of a whole file. */
+export function hashSource({ byteLength, read }: ByteSource): string {
+  const hash = createHash("sha256");
+  for (let at = 0; at < byteLength; at += CHUNK) hash.update(read(at, Math.min(at + CHUNK, byteLength)));
+  return hash.digest("hex");
+}
+
+/**
+ * Opens a file, after its SHA-256 (hex) was compared if one is given.
+ * @throws CheckpointError if the file is missing, truncated, not safetensors or not the expected one.
+ */
+export function openSafetensorsFile(path: string, expectedSha256?: string): OpenSafetensors {
+  const { source, close } = openByteSource(path);
   try {
-    if (expectedSha256 !== undefined) {
-      const hash = createHash("sha256");
-      for (let at = 0; at < byteLength; at += CHUNK) hash.update(read(at, Math.min(at + CHUNK, byteLength)));
-      compareSums(path, expectedSha256, hash.digest("hex"));
-    }
-    return { file: openSafetensors({ name: path, byteLength, read }), close };
+    if (expectedSha256 !== undefined) compareSums(path, expectedSha256, hashSource(source));
+    return { file: openSafetensors(source), close };
   } catch (error) {
     close();
     throw error;
@@ -59,7 +78,7 @@ function openForReading(path: string): number {
 }
 
 /** Writes parts one after the other, waits until the disk has them, and gives their SHA-256 in hex. */
-export async function writeDurably(path: string, parts: readonly Uint8Array[]): Promise<string> {
+export async function writeDurably(path: string, parts: Iterable<Uint8Array>): Promise<string> {
   const hash = createHash("sha256");
   const handle = await open(path, "w");
   try {

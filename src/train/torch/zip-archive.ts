@@ -1,0 +1,161 @@
+// Reads the zip archives that torch.save writes: stored entries under one folder, ZIP64 included; nothing is unpacked to disk.
+import { CheckpointError } from "../../errors.js";
+import type { ByteSource } from "../safetensors.js";
+import { crc32 } from "./crc32.js";
+
+export interface ZipEntry {
+  readonly name: string;
+  readonly size: number;
+  readonly crc: number;
+  /** First byte of its local header. */
+  readonly header: number;
+}
+
+export interface ZipArchive {
+  readonly source: ByteSource;
+  readonly entries: ReadonlyMap<string, ZipEntry>;
+}
+
+const END = 0x06054b50;
+const END64_LOCATOR = 0x07064b50;
+const END64 = 0x06064b50;
+const CENTRAL = 0x02014b50;
+const LOCAL = 0x04034b50;
+const ZIP64_EXTRA = 1;
+const UNKNOWN = 0xffffffff;
+const MAX_ENTRIES = 1_000_000;
+const MAX_DIRECTORY = 2 ** 28;
+
+const view = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+function long(data: DataView, at: number): number {
+  return Number(data.getBigUint64(at, true));
+}
+
+interface Directory {
+  readonly offset: number;
+  readonly size: number;
+  readonly count: number;
+}
+
+/** The end record, which lies before a comment of up to 65,535 bytes. */
+function findDirectory(source: ByteSource, fail: (reason: string) => never): Directory {
+  const length = Math.min(source.byteLength, 22 + 0xffff);
+  const start = source.byteLength - length;
+  const tail = view(source.read(start, source.byteLength));
+  let at = length - 22;
+  while (at >= 0 && tail.getUint32(at, true) !== END) at--;
+  if (at < 0) return fail("truncated: a zip archive without its directory at the end");
+  const plain = {
+    count: tail.getUint16(at + 10, true),
+    size: tail.getUint32(at + 12, true),
+    offset: tail.getUint32(at + 16, true),
+  };
+  const locator = at - 20;
+  if (locator < 0 || tail.getUint32(locator, true) !== END64_LOCATOR) return plain;
+  const position = long(tail, locator + 8);
+  if (position + 56 > source.byteLength) return fail("damaged: its ZIP64 directory lies outside of the file");
+  const record = view(source.read(position, position + 56));
+  if (record.getUint32(0, true) !== END64) return fail("damaged: no ZIP64 directory where one is announced");
+  return { count: long(record, 32), size: long(record, 40), offset: long(record, 48) };
+}
+
+/** Sizes and offset that do not fit 32 bits stand in an extra field, in this order. */
+function wideFields(extra: DataView, narrow: readonly number[], fail: (reason: string) => never): readonly number[] {
+  if (!narrow.includes(UNKNOWN)) return narrow;
+  for (let at = 0; at + 4 <= extra.byteLength; at += 4 + extra.getUint16(at + 2, true)) {
+    if (extra.getUint16(at, true) !== ZIP64_EXTRA) continue;
+    let from = at + 4;
+    return narrow.map((value) => {
+      if (value !== UNKNOWN) return value;
+      if (from + 8 > extra.byteLength) return fail("damaged: an incomplete ZIP64 field");
+      from += 8;
+      return long(extra, from - 8);
+    });
+  }
+  return fail("damaged: an entry of 4 GiB or more without its ZIP64 field");
+}
+
+function checkName(name: string, fail: (reason: string) => never): void {
+  const parts = name.split("/");
+  if (name.startsWith("/") || /[\\\0]|^[A-Za-z]:/.test(name) || parts.includes("..") || parts.includes(".")) {
+    fail(`refused: the entry name ${JSON.stringify(name)} points outside of the archive`);
+  }
+}
+
+/**
+ * Reads the directory.
+ * @throws CheckpointError if it is damaged, or holds compressed, encrypted, doubled or overlapping entries
+ */
+export function openZip(source: ByteSource): ZipArchive {
+  const fail = (reason: string): never => {
+    throw new CheckpointError(`${source.name}: ${reason}`);
+  };
+  const { offset, size, count } = findDirectory(source, fail);
+  if (!(offset + size <= source.byteLength)) fail("damaged: its zip directory lies outside of the file");
+  if (count > MAX_ENTRIES || size > MAX_DIRECTORY) fail(`refused: a zip directory of ${count} entries, ${size} bytes`);
+  const bytes = source.read(offset, offset + size);
+  const data = view(bytes);
+  const entries = new Map<string, ZipEntry>();
+  for (let at = 0, i = 0; i < count; i++) {
+    if (at + 46 > size || data.getUint32(at, true) !== CENTRAL)
+      fail(`damaged: zip directory, entry ${i + 1} of ${count}`);
+    const [nameLength, extraLength, commentLength] = [28, 30, 32].map((field) => data.getUint16(at + field, true));
+    const end = at + 46 + nameLength + extraLength + commentLength;
+    if (end > size) fail(`damaged: zip directory, entry ${i + 1} of ${count}`);
+    const name = new TextDecoder().decode(bytes.subarray(at + 46, at + 46 + nameLength));
+    checkName(name, fail);
+    if (entries.has(name)) fail(`damaged or forged: two entries are named ${JSON.stringify(name)}`);
+    if (data.getUint16(at + 8, true) & 1) fail(`the entry ${JSON.stringify(name)} is encrypted`);
+    const extra = view(bytes.subarray(at + 46 + nameLength, at + 46 + nameLength + extraLength));
+    const narrow = [24, 20, 42].map((field) => data.getUint32(at + field, true));
+    const [full, packed, header] = wideFields(extra, narrow, fail);
+    if (data.getUint16(at + 10, true) !== 0 || full !== packed) {
+      fail(`the entry ${JSON.stringify(name)} is compressed; expected stored entries, as torch.save writes them`);
+    }
+    entries.set(name, { name, size: full, crc: data.getUint32(at + 16, true), header });
+    at = end;
+  }
+  checkOverlap([...entries.values()], offset, fail);
+  return { source, entries };
+}
+
+function checkOverlap(entries: ZipEntry[], directory: number, fail: (reason: string) => never): void {
+  let position = 0;
+  for (const { name, header, size } of entries.sort((a, b) => a.header - b.header)) {
+    if (header < position) fail(`damaged or forged: the entry ${JSON.stringify(name)} overlaps the one before it`);
+    position = header + 30 + size;
+    if (position > directory) fail(`truncated or damaged: the entry ${JSON.stringify(name)} ends outside of the data`);
+  }
+}
+
+/** First byte of an entry's content. */
+export function entryStart({ source }: ZipArchive, { name, header, size }: ZipEntry): number {
+  const local = view(source.read(header, header + 30));
+  const start = header + 30 + local.getUint16(26, true) + local.getUint16(28, true);
+  const own = new TextDecoder().decode(source.read(header + 30, header + 30 + local.getUint16(26, true)));
+  if (local.getUint32(0, true) !== LOCAL || own !== name || start + size > source.byteLength) {
+    throw new CheckpointError(`${source.name}: damaged: no entry ${JSON.stringify(name)} where the directory says`);
+  }
+  return start;
+}
+
+/**
+ * The content of an entry, its checksum compared.
+ * @throws CheckpointError if there is no such entry or it is damaged
+ */
+export function readEntry(archive: ZipArchive, name: string): Uint8Array {
+  const entry = archive.entries.get(name);
+  const file = archive.source.name;
+  if (!entry) throw new CheckpointError(`${file}: damaged: no entry ${JSON.stringify(name)} in the archive`);
+  const start = entryStart(archive, entry);
+  const bytes = archive.source.read(start, start + entry.size);
+  const crc = crc32(bytes);
+  if (crc !== entry.crc) {
+    const hex = (value: number) => value.toString(16).padStart(8, "0");
+    throw new CheckpointError(
+      `${file}: damaged: entry ${JSON.stringify(name)}: expected CRC-32 ${hex(entry.crc)}, got ${hex(crc)}`,
+    );
+  }
+  return bytes;
+}
