@@ -48,7 +48,9 @@ export function trainingGraph(config: ModelConfig, dropout: DropoutConfig, weigh
   const { graph, inputs, losses: terms } = assemble("train", config, dropout, weights);
   const parameters = [...inputs.usedParameters];
   const sources = parameters.map((name) => inputs.parameter(name));
-  gradients(graph, terms.total, sources).forEach((gradient, i) => graph.output(gradientName(parameters[i]), gradient));
+  for (const [i, gradient] of gradients(graph, terms.total, sources).entries()) {
+    graph.output(gradientName(parameters[i]), gradient);
+  }
   return graph;
 }
 

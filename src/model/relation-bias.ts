@@ -11,6 +11,7 @@ import { ELEMENTS } from "./parameters.js";
 /** Added to the logits of padded keys: its exponential is 0, and unlike -∞ it never makes a NaN. */
 export const PADDED_LOGIT = -1e9;
 /** The reference's π and the floor of its kernel widths. */
+// biome-ignore lint/suspicious/noApproximativeNumericConstant: the reference's own
 const PI = 3.14159;
 const WIDTH_FLOOR = 0.01;
 
