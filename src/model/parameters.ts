@@ -40,14 +40,13 @@ function norm(name: string, width: number): ParameterSpec[] {
   ];
 }
 
-/** Every trainable tensor of the pretraining model, in the order of the flat array. */
-export function parameterSpecs(config: ModelConfig): readonly ParameterSpec[] {
-  const { width, heads, feedForward, kernels, geometryHidden } = config;
-  const table = (name: string, rows: number, columns: number): ParameterSpec => ({
-    name,
-    shape: [rows, columns],
-    init: "normal",
-  });
+function table(name: string, rows: number, columns: number): ParameterSpec {
+  return { name, shape: [rows, columns], init: "normal" };
+}
+
+/** What turns relations and atoms into hidden states. @param geometry whether the 3D relations are part of it */
+export function encoderSpecs(config: ModelConfig, geometry: boolean): readonly ParameterSpec[] {
+  const { width, heads, feedForward, kernels } = config;
   const layer = (i: number): ParameterSpec[] => [
     ...linear(`layer.${i}.qkv`, 3 * width, width),
     ...linear(`layer.${i}.out`, width, width),
@@ -55,6 +54,15 @@ export function parameterSpecs(config: ModelConfig): readonly ParameterSpec[] {
     ...linear(`layer.${i}.fc1`, feedForward, width),
     ...linear(`layer.${i}.fc2`, width, feedForward),
     ...norm(`layer.${i}.output_norm`, width),
+  ];
+  const basis: readonly ParameterSpec[] = [
+    { name: "geometry.means", shape: [kernels], init: "gbf-means" },
+    { name: "geometry.widths", shape: [kernels], init: "gbf-widths" },
+    { name: "geometry.scale", shape: [2, ELEMENTS], init: "gbf-scale" },
+    { name: "geometry.shift", shape: [2, ELEMENTS], init: "zeros" },
+    ...linear("geometry.bias1", kernels, kernels),
+    ...linear("geometry.bias2", heads, kernels),
+    ...linear("geometry.atom", width, kernels),
   ];
   return [
     table("embedding.atom", ATOM_ROWS, width),
@@ -66,14 +74,16 @@ export function parameterSpecs(config: ModelConfig): readonly ParameterSpec[] {
     table("relation.spd", SPD_ROWS, heads),
     table("relation.edge", BOND_ROWS, heads),
     { name: "relation.edge_hop", shape: [MAX_HOPS, heads, heads], init: "normal" },
-    { name: "geometry.means", shape: [kernels], init: "gbf-means" },
-    { name: "geometry.widths", shape: [kernels], init: "gbf-widths" },
-    { name: "geometry.scale", shape: [2, ELEMENTS], init: "gbf-scale" },
-    { name: "geometry.shift", shape: [2, ELEMENTS], init: "zeros" },
-    ...linear("geometry.bias1", kernels, kernels),
-    ...linear("geometry.bias2", heads, kernels),
-    ...linear("geometry.atom", width, kernels),
+    ...(geometry ? basis : []),
     ...Array.from({ length: config.layers }, (_, i) => layer(i)).flat(),
+  ];
+}
+
+/** Every trainable tensor of the pretraining model, in the order of the flat array. */
+export function parameterSpecs(config: ModelConfig): readonly ParameterSpec[] {
+  const { width, geometryHidden } = config;
+  return [
+    ...encoderSpecs(config, true),
     ...linear("denoising.qkv", 3 * width, width),
     { name: "denoising.force.weight", shape: [3, width], init: "normal" },
     { name: "denoising.force.bias", shape: [3], init: "zeros" },
@@ -84,6 +94,15 @@ export function parameterSpecs(config: ModelConfig): readonly ParameterSpec[] {
     ...linear("pair.edge", MAX_HOPS * EDGE_CLASSES, PAIR_WIDTH ** 2),
     ...linear("pair.geometry1", geometryHidden, PAIR_WIDTH ** 2),
     ...linear("pair.geometry2", config.geometryTarget === "displacement" ? 3 : 1, geometryHidden),
+  ];
+}
+
+/** Every trainable tensor of a model fine-tuned on `outputs` numbers a molecule. */
+export function taskSpecs(config: ModelConfig, outputs: number, geometry: boolean): readonly ParameterSpec[] {
+  return [
+    ...encoderSpecs(config, geometry),
+    ...linear("task.dense", config.width, config.width),
+    ...linear("task.out", outputs, config.width),
   ];
 }
 

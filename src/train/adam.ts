@@ -31,6 +31,17 @@ export interface AdamStep {
   readonly gradientScale?: number;
   /** Reads the sum in `arena.accumulated` instead of `arena.gradients`. */
   readonly accumulated?: boolean;
+  /** Parts with learning rates of their own; the whole arena at the full rate by default. */
+  readonly ranges?: readonly RateRange[];
+}
+
+/** A part of the arena that learns at its own rate. */
+export interface RateRange {
+  /** First element and the one after the last, multiples of 8 (slots of a layout begin at multiples of 16). */
+  readonly begin: number;
+  readonly end: number;
+  /** Multiplied into the learning rate; 0 leaves the part as it is. */
+  readonly factor: number;
 }
 
 export interface AdamReport {
@@ -99,22 +110,26 @@ export function adamStep(arena: Arena, config: AdamConfig, step: AdamStep): Adam
   const norm = Math.abs(gradientScale) * gradientNorm(arena, accumulated);
   if (!Number.isFinite(norm)) return { gradientNorm: norm, clipCoefficient: 1, applied: false };
   const coefficient = clipCoefficient(norm, config.maxGradientNorm);
-  const scalars = {
-    gradientFactor: coefficient * gradientScale,
-    beta1: config.beta1,
-    oneMinusBeta1: 1 - config.beta1,
-    beta2: config.beta2,
-    oneMinusBeta2: 1 - config.beta2,
-    stepSize: (learningRate * Math.sqrt(1 - config.beta2 ** update)) / (1 - config.beta1 ** update),
-    epsilon: config.epsilon,
-    decay: learningRate * config.weightDecay,
-  };
   const { parameters, m, v } = arena.address;
   const gradients = gradientAddress(arena, accumulated);
-  for (let done = 0; done < arena.paddedCount; done += BLOCK) {
-    const count = Math.min(BLOCK, arena.paddedCount - done);
-    const offset = 4 * done;
-    arena.kernel.adam(parameters + offset, gradients + offset, m + offset, v + offset, count, scalars);
+  for (const { begin, end, factor } of step.ranges ?? [{ begin: 0, end: arena.paddedCount, factor: 1 }]) {
+    if (factor === 0) continue;
+    const rate = learningRate * factor;
+    const scalars = {
+      gradientFactor: coefficient * gradientScale,
+      beta1: config.beta1,
+      oneMinusBeta1: 1 - config.beta1,
+      beta2: config.beta2,
+      oneMinusBeta2: 1 - config.beta2,
+      stepSize: (rate * Math.sqrt(1 - config.beta2 ** update)) / (1 - config.beta1 ** update),
+      epsilon: config.epsilon,
+      decay: rate * config.weightDecay,
+    };
+    for (let done = begin; done < end; done += BLOCK) {
+      const count = Math.min(BLOCK, end - done);
+      const offset = 4 * done;
+      arena.kernel.adam(parameters + offset, gradients + offset, m + offset, v + offset, count, scalars);
+    }
   }
   return { gradientNorm: norm, clipCoefficient: coefficient, applied: true };
 }

@@ -34,6 +34,8 @@ export interface CheckpointContent {
   readonly state: TrainingState;
   readonly model: readonly NamedTensor[];
   readonly optimizer: readonly NamedTensor[];
+  /** Further files of the folder, listed with their checksums; `findAttachment` finds them. */
+  readonly attachments?: readonly { readonly name: string; readonly parts: Iterable<Uint8Array> }[];
 }
 
 export interface SaveOptions {
@@ -93,7 +95,7 @@ export async function saveCheckpoint(
   content: CheckpointContent,
   options: SaveOptions,
 ): Promise<string> {
-  const { state, model, optimizer } = content;
+  const { state, model, optimizer, attachments = [] } = content;
   if (!(options.keep >= 1)) throw new CheckpointError(`checkpoints to keep: expected at least 1, got ${options.keep}`);
   checkState(state, "new checkpoint");
   await mkdir(directory, { recursive: true });
@@ -107,6 +109,7 @@ export async function saveCheckpoint(
     [await writeSafetensorsFile(join(writing, OPTIMIZER), optimizer), OPTIMIZER],
     [await writeDurably(join(writing, STATE), [encodeText(encodeState(state))]), STATE],
   ];
+  for (const { name: file, parts } of attachments) sums.push([await writeDurably(join(writing, file), parts), file]);
   await writeDurably(join(writing, SUMS), [encodeText(sums.map(([sum, file]) => `${sum}  ${file}\n`).join(""))]);
   await syncFolder(writing);
 
@@ -199,13 +202,34 @@ export function loadCheckpoint(path: string): LoadedCheckpoint {
 type SummedFile = typeof MODEL | typeof OPTIMIZER | typeof STATE;
 
 function readSums(file: string): Record<SummedFile, string> {
-  const lines = new TextDecoder().decode(readBytes(file)).split("\n");
   const sumOf = (name: SummedFile): string => {
-    const sum = lines.map((line) => /^([0-9a-f]{64}) {2}(.*)$/.exec(line)).find((match) => match?.[2] === name)?.[1];
+    const sum = sumIn(file, name);
     if (!sum) throw new CheckpointError(`${file}: damaged: expected a SHA-256 of ${name}, got none`);
     return sum;
   };
   return { [MODEL]: sumOf(MODEL), [OPTIMIZER]: sumOf(OPTIMIZER), [STATE]: sumOf(STATE) };
+}
+
+function sumIn(file: string, name: string): string | undefined {
+  const lines = new TextDecoder().decode(readBytes(file)).split("\n");
+  return lines.map((line) => /^([0-9a-f]{64}) {2}(.*)$/.exec(line)).find((match) => match?.[2] === name)?.[1];
+}
+
+/**
+ * Path and expected SHA-256 of a further file that a checkpoint was saved with, or null if it has none of this name.
+ * @throws CheckpointError if the checkpoint has no list of checksums
+ */
+export function findAttachment(checkpoint: string, name: string): { path: string; sha256: string } | null {
+  const sha256 = sumIn(join(checkpoint, SUMS), name);
+  return sha256 === undefined ? null : { path: join(checkpoint, name), sha256 };
+}
+
+/** The checkpoint that a path means: itself, or the newest one of a run or of a folder of checkpoints. */
+export function findCheckpoint(path: string): string {
+  if (existsSync(join(path, SUMS))) return path;
+  const newest = listCheckpoints(join(path, "checkpoints")).at(-1) ?? listCheckpoints(path).at(-1);
+  if (newest) return newest.path;
+  throw new CheckpointError(`${path}: expected a checkpoint, a run, or a folder of checkpoints; found none`);
 }
 
 function readBytes(path: string): Uint8Array {

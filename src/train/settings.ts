@@ -4,6 +4,7 @@ import { type GeometryTarget, type PolicyOptions, policy } from "../blend/policy
 import type { BatchOptions } from "../data/batches.js";
 import { ConfigError } from "../errors.js";
 import {
+  BALANCED_LOSS_WEIGHTS,
   type DropoutConfig,
   type LossWeights,
   type ModelConfig,
@@ -51,7 +52,7 @@ interface Schedule {
 }
 
 const SCHEDULES: Readonly<Record<PresetName, Schedule>> = {
-  mini: { steps: 3000, learningRate: 1e-3, warmupSteps: 200, maxTokens: 512, dropout: NO_DROPOUT },
+  mini: { steps: 4000, learningRate: 1e-3, warmupSteps: 200, maxTokens: 512, dropout: NO_DROPOUT },
   base: { steps: 50_000, learningRate: 3e-4, warmupSteps: 2500, maxTokens: 1024, dropout: REFERENCE_DROPOUT },
   paper: { steps: 1_000_000, learningRate: 2e-4, warmupSteps: 100_000, maxTokens: 4096, dropout: REFERENCE_DROPOUT },
 };
@@ -80,9 +81,13 @@ export interface SettingOverrides extends PolicyOptions {
   readonly evaluateEvery?: number;
   readonly checkpointEvery?: number;
   readonly keepCheckpoints?: number;
+  readonly lossWeights?: LossWeights;
   /** Overrides every dropout probability. */
   readonly dropout?: number;
-  /** Everything as the reference does it: displacement target, one mask a batch, official initialisation, no rotation. */
+  /**
+   * Everything as the reference does it: displacement target, its loss weights and dropout, one mask a batch, droppath
+   * over positions, official initialisation, no rotation.
+   */
   readonly official?: boolean;
 }
 
@@ -118,7 +123,7 @@ export function pretrainSettings(presetName: string, overrides: SettingOverrides
           : schedule.dropout
         : { attention: dropout, activation: dropout, droppath: dropout, denoising: dropout },
     droppath: official ? "positions" : "samples",
-    lossWeights: REFERENCE_LOSS_WEIGHTS,
+    lossWeights: overrides.lossWeights ?? (official ? REFERENCE_LOSS_WEIGHTS : BALANCED_LOSS_WEIGHTS),
     init: official ? "reference" : "moleblend",
     adam: { ...ADAM_DEFAULTS, maxGradientNorm: CLIP },
     learningRate,

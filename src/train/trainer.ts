@@ -1,10 +1,11 @@
 // A model under training: its flat parameters, its session, and one step of forward, backward, clipping and Adam.
-import type { BatchTensors } from "../blend/tensors.js";
+
 import type { DropoutConfig, LossWeights, ModelConfig } from "../model/config.js";
 import { gradientName, LOSS_TERMS, type LossTerm, trainingGraph } from "../model/graphs.js";
-import { layoutParameters, type ParameterSlot, parameterSpecs } from "../model/parameters.js";
+import { layoutParameters, type ParameterSlot, type ParameterSpec, parameterSpecs } from "../model/parameters.js";
+import type { Graph } from "../onnx/graph.js";
 import { Session, type SessionOptions, type Tensor } from "../runtime/session.js";
-import { type AdamConfig, type AdamReport, accumulateGradients, adamStep } from "./adam.js";
+import { type AdamConfig, type AdamReport, accumulateGradients, adamStep, type RateRange } from "./adam.js";
 import { type Arena, createArena } from "./arena.js";
 
 export interface TrainerOptions extends SessionOptions {
@@ -32,44 +33,63 @@ export function lossValues(data: ArrayLike<number>): LossValues {
   return Object.fromEntries(LOSS_TERMS.map((term, i) => [term, data[i]])) as Record<LossTerm, number>;
 }
 
-export class Trainer {
-  readonly #session: Session;
-  readonly #options: TrainerOptions;
+/** What a trainer of any graph needs: its "losses" output and the gradients that it gives out. */
+export interface TrainerSetup<Term extends string> extends SessionOptions {
+  readonly graph: Graph;
+  readonly specs: readonly ParameterSpec[];
+  /** Names of the elements of the output "losses". */
+  readonly terms: readonly Term[];
+  readonly adam: AdamConfig;
+  readonly accumulate?: boolean;
+  /** Learning-rate factor of each parameter; 1 by default. Parameters whose gradient the graph lacks are left alone. */
+  readonly rate?: (parameter: string) => number;
+}
+
+export class Trainer<Term extends string = LossTerm> {
   readonly #parameters: Readonly<Record<string, Tensor>>;
   readonly #outputs: Readonly<Record<string, Tensor>>;
-  readonly #losses = new Float32Array(LOSS_TERMS.length);
+  readonly #losses: Float32Array;
+  readonly #ranges: readonly RateRange[];
 
   private constructor(
-    readonly config: ModelConfig,
     readonly slots: readonly ParameterSlot[],
     readonly arena: Arena,
-    session: Session,
-    options: TrainerOptions,
+    private readonly session: Session,
+    private readonly setup: TrainerSetup<Term>,
   ) {
-    this.#session = session;
-    this.#options = options;
     this.#parameters = parameterTensors(slots, arena.parameters);
+    this.#losses = new Float32Array(setup.terms.length);
     const gradients = parameterTensors(slots, arena.gradients);
+    const given = new Set(setup.graph.outputs.map(({ name }) => name));
+    const trained = slots.filter(({ name }) => given.has(gradientName(name)));
     this.#outputs = {
-      losses: { data: this.#losses, shape: [LOSS_TERMS.length] },
-      ...Object.fromEntries(slots.map(({ name }) => [gradientName(name), gradients[name]])),
+      losses: { data: this.#losses, shape: [setup.terms.length] },
+      ...Object.fromEntries(trained.map(({ name }) => [gradientName(name), gradients[name]])),
     };
+    this.#ranges = rateRanges(slots, arena.paddedCount, (name) =>
+      given.has(gradientName(name)) ? (setup.rate?.(name) ?? 1) : 0,
+    );
   }
 
+  /** A trainer of the pretraining model. */
   static async create(config: ModelConfig, options: TrainerOptions): Promise<Trainer> {
-    const { slots, length } = layoutParameters(parameterSpecs(config));
-    const session = await Session.create(trainingGraph(config, options.dropout, options.lossWeights), {
-      ...options,
-      inPlace: true,
-    });
-    const arena = createArena(length, { accumulate: options.accumulate ?? false });
-    return new Trainer(config, slots, arena, session, options);
+    const { dropout, lossWeights, ...rest } = options;
+    const graph = trainingGraph(config, dropout, lossWeights);
+    return Trainer.forGraph({ ...rest, graph, specs: parameterSpecs(config), terms: LOSS_TERMS });
   }
 
-  /** Forward and backward: the losses of a batch, and the gradients of the weighted sum in `arena.gradients`. */
-  async backward(batch: BatchTensors): Promise<LossValues> {
-    await this.#session.runInPlace({ ...batch, ...this.#parameters }, this.#outputs);
-    return lossValues(this.#losses);
+  static async forGraph<Term extends string>(setup: TrainerSetup<Term>): Promise<Trainer<Term>> {
+    const { slots, length } = layoutParameters(setup.specs);
+    const session = await Session.create(setup.graph, { ...setup, inPlace: true });
+    const arena = createArena(length, { accumulate: setup.accumulate ?? false });
+    return new Trainer(slots, arena, session, setup);
+  }
+
+  /** Forward and backward: the losses of a batch, and the gradients of the first in `arena.gradients`. */
+  async backward(batch: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<Term, number>>> {
+    // A graph takes only the parameters that it uses.
+    await this.session.runInPlace({ ...batch, ...this.#parameters }, this.#outputs);
+    return Object.fromEntries(this.setup.terms.map((term, i) => [term, this.#losses[i]])) as Record<Term, number>;
   }
 
   /** Adds the gradients of the last `backward` to the sum of this update. */
@@ -82,15 +102,29 @@ export class Trainer {
    * @param update number of this update, from 1
    * @param accumulatedBatches batches in the accumulated sum, whose mean is applied; 0 takes the last `backward` alone
    */
-  update(update: number, learningRate: number, accumulatedBatches = 0, adam = this.#options.adam): AdamReport {
-    if (accumulatedBatches === 0) return adamStep(this.arena, adam, { update, learningRate });
-    const step = { update, learningRate, gradientScale: 1 / accumulatedBatches, accumulated: true };
+  update(update: number, learningRate: number, accumulatedBatches = 0, adam = this.setup.adam): AdamReport {
+    const ranges = this.#ranges;
+    if (accumulatedBatches === 0) return adamStep(this.arena, adam, { update, learningRate, ranges });
+    const step = { update, learningRate, gradientScale: 1 / accumulatedBatches, accumulated: true, ranges };
     const report = adamStep(this.arena, adam, step);
     this.arena.accumulated?.fill(0);
     return report;
   }
 
   async close(): Promise<void> {
-    await this.#session.close();
+    await this.session.close();
   }
+}
+
+/** Neighbouring slots with the same rate as one range. */
+function rateRanges(slots: readonly ParameterSlot[], end: number, rate: (parameter: string) => number): RateRange[] {
+  const ranges: { begin: number; end: number; factor: number }[] = [];
+  slots.forEach(({ name, offset }, i) => {
+    const factor = rate(name);
+    const next = slots[i + 1]?.offset ?? end;
+    const last = ranges.at(-1);
+    if (last && last.factor === factor) last.end = next;
+    else ranges.push({ begin: offset, end: next, factor });
+  });
+  return ranges;
 }

@@ -45,14 +45,19 @@ class PickleWriter {
   #once(key: string, write: () => void): void {
     const known = this.#memo.get(key);
     if (known !== undefined) {
-      this.#code(known < 256 ? "h" : "j");
-      return known < 256 ? this.#bytes([known]) : this.#uint32(known);
+      this.#numbered("hj", known);
+      return;
     }
     write();
-    const index = this.#memo.size;
-    this.#memo.set(key, index);
-    this.#code(index < 256 ? "q" : "r");
-    return index < 256 ? this.#bytes([index]) : this.#uint32(index);
+    this.#numbered("qr", this.#memo.size);
+    this.#memo.set(key, this.#memo.size);
+  }
+
+  /** A reference in its short or long form. */
+  #numbered([short, long]: string, index: number): void {
+    this.#code(index < 256 ? short : long);
+    if (index < 256) this.#bytes([index]);
+    else this.#uint32(index);
   }
 
   #text(text: string): void {
@@ -76,18 +81,18 @@ class PickleWriter {
   #integer(value: number | bigint): void {
     if (value >= 0 && value < 256) {
       this.#code("K");
-      return this.#bytes([Number(value)]);
-    }
-    if (value >= -(2 ** 31) && value < 2 ** 31) {
+      this.#bytes([Number(value)]);
+    } else if (value >= -(2 ** 31) && value < 2 ** 31) {
       this.#code("J");
-      return this.#uint32(Number(value) >>> 0);
+      this.#uint32(Number(value) >>> 0);
+    } else {
+      const bytes: number[] = [];
+      let rest = BigInt(value);
+      for (; rest < -128n || rest > 127n; rest >>= 8n) bytes.push(Number(rest & 255n));
+      bytes.push(Number(rest & 255n));
+      this.#code("\x8a");
+      this.#bytes([bytes.length, ...bytes]);
     }
-    const bytes: number[] = [];
-    let rest = BigInt(value);
-    for (; rest < -128n || rest > 127n; rest >>= 8n) bytes.push(Number(rest & 255n));
-    bytes.push(Number(rest & 255n));
-    this.#code("\x8a");
-    return this.#bytes([bytes.length, ...bytes]);
   }
 
   #float(value: number): void {

@@ -20,14 +20,14 @@ const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const LEGACY_VERSION = 1001;
 
 /** Beginnings of files that people take for checkpoints. */
-const FOREIGN: readonly (readonly [RegExp, string])[] = [
-  [/^\x1f\x8b/, "a gzip file; unpack it first"],
-  [/^\s*<(!doctype|html|\?xml)/i, "a web page; the download did not work"],
-  [/^version https:\/\/git-lfs/, "a Git LFS pointer; fetch the file it points to"],
-  [/^\x89HDF/, "an HDF5 file"],
-  [/^.{8}\{\s*"/s, "a safetensors file"],
-  [/^.{257}ustar/s, "a tar archive: torch before 0.2 wrote such files, and they are not read"],
-  [/^\s*[{[]/, "JSON"],
+const FOREIGN: readonly (readonly [(head: string) => boolean, string])[] = [
+  [(head) => head.startsWith("\x1f\x8b"), "a gzip file; unpack it first"],
+  [(head) => /^\s*<(!doctype|html|\?xml)/i.test(head), "a web page; the download did not work"],
+  [(head) => head.startsWith("version https://git-lfs"), "a Git LFS pointer; fetch the file it points to"],
+  [(head) => head.startsWith("\x89HDF"), "an HDF5 file"],
+  [(head) => /^.{8}\{\s*"/s.test(head), "a safetensors file"],
+  [(head) => head.startsWith("ustar", 257), "a tar archive: torch before 0.2 wrote such files, which are not read"],
+  [(head) => /^\s*[{[]/.test(head), "JSON"],
 ];
 
 /** `('storage', torch.FloatStorage, key, location, elements[, view])` */
@@ -157,8 +157,8 @@ export function openTorchFile(source: ByteSource): TorchFile {
   if (head.length === 0) throw new CheckpointError(`${source.name}: empty; expected a torch checkpoint`);
   if (head[0] === 0x50 && head[1] === 0x4b) return openZipFile(source);
   const text = Array.from(head, (byte) => String.fromCharCode(byte)).join("");
-  for (const [beginning, what] of FOREIGN) {
-    if (beginning.test(text)) throw new CheckpointError(`${source.name}: ${what}; expected a torch checkpoint`);
+  for (const [matches, what] of FOREIGN) {
+    if (matches(text)) throw new CheckpointError(`${source.name}: ${what}; expected a torch checkpoint`);
   }
   if (head[0] === 0x80) return openLegacyFile(source);
   throw new CheckpointError(

@@ -4,6 +4,7 @@
 // out-of-band buffer ends it with an error; limits hold for every count that a file can claim.
 import { allowedGlobal, construct, type StorageReader } from "./allowed-globals.js";
 import type { ByteReader } from "./byte-reader.js";
+import { decimalFloat, decimalInteger, latin1, longInteger, quoted, unicodeLine } from "./pickle-literals.js";
 import {
   checkExtent,
   float,
@@ -22,7 +23,6 @@ export interface UnpickleOptions {
 const MAX_OPERATIONS = 20_000_000;
 const MAX_MEMO = 5_000_000;
 const MAX_STACK = 5_000_000;
-const MAX_INTEGER_BYTES = 64;
 const MAX_PROTOCOL = 5;
 
 class Machine {
@@ -92,9 +92,8 @@ class Machine {
   setItems(items: readonly PythonValue[]): void {
     const target = this.top();
     if (!isKind(target, "dict") && !(isKind(target, "object") && target.type === "collections.OrderedDict")) {
-      return this.reader.fail("damaged or refused: sets the items of a value that is no dict");
-    }
-    for (const entry of this.pairs(items)) target.entries.push(entry);
+      this.reader.fail("damaged or refused: sets the items of a value that is no dict");
+    } else for (const entry of this.pairs(items)) target.entries.push(entry);
   }
 
   pairs(items: readonly PythonValue[]): PythonEntry[] {
@@ -105,60 +104,10 @@ class Machine {
   build(): void {
     const state = this.pop();
     const target = this.top();
-    if (!isKind(target, "object")) return this.reader.fail("refused: sets the state of a value that has none");
-    if (target.state !== undefined) this.reader.fail("damaged: the state of an object is set twice");
-    target.state = state;
+    if (!isKind(target, "object")) this.reader.fail("refused: sets the state of a value that has none");
+    else if (target.state !== undefined) this.reader.fail("damaged: the state of an object is set twice");
+    else target.state = state;
   }
-}
-
-/** Little-endian two's complement. */
-function decodeInteger(bytes: Uint8Array): number | bigint {
-  let value = 0n;
-  for (let i = bytes.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]);
-  return narrow(BigInt.asIntN(8 * bytes.length, value));
-}
-
-function narrow(value: bigint): number | bigint {
-  return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
-}
-
-function longInteger(reader: ByteReader, bytes: number): number | bigint {
-  if (bytes > MAX_INTEGER_BYTES) reader.fail(`an integer of ${bytes} bytes; refused`);
-  return decodeInteger(reader.bytes(bytes));
-}
-
-function decimalInteger(reader: ByteReader, text: string): number | bigint {
-  if (!/^[-+]?\d{1,150}$/.test(text))
-    reader.fail(`damaged: expected an integer, got ${JSON.stringify(text.slice(0, 40))}`);
-  return narrow(BigInt(text.replace("+", "")));
-}
-
-function decimalFloat(reader: ByteReader, text: string): PythonValue {
-  const special = { inf: Infinity, "-inf": -Infinity, nan: Number.NaN }[text];
-  const value = special ?? Number(text);
-  if (special === undefined && (text.trim() === "" || Number.isNaN(value))) {
-    reader.fail(`damaged: expected a float, got ${JSON.stringify(text.slice(0, 40))}`);
-  }
-  return float(value);
-}
-
-/** Python 2 `str`: bytes that are text in every checkpoint. */
-function latin1(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
-}
-
-/** `'…'` of protocol 0, without escapes that could mean anything but themselves. */
-function quoted(reader: ByteReader, text: string): string {
-  const [, , body] = /^(['"])((?:[^\\]|\\[\\'"])*)\1$/.exec(text) ?? [];
-  return body === undefined
-    ? reader.fail("damaged: a string of protocol 0 that is not quoted as Python does")
-    : body.replace(/\\(.)/g, "$1");
-}
-
-function unicodeLine(text: string): string {
-  return text.replace(/\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})/g, (_, short: string, long: string) =>
-    String.fromCodePoint(Number.parseInt(short ?? long, 16)),
-  );
 }
 
 const bytesValue = (bytes: Uint8Array): PythonValue => ({ kind: "bytes", data: bytes.slice() });
@@ -235,9 +184,8 @@ const objects: Readonly<Record<string, Operation>> = {
   "\x93": (m, r) => {
     const name = m.pop();
     const module = m.pop();
-    if (typeof name !== "string" || typeof module !== "string")
-      return r.fail("damaged: a global whose name is no text");
-    m.push(m.global(module, name));
+    if (typeof name === "string" && typeof module === "string") m.push(m.global(module, name));
+    else r.fail("damaged: a global whose name is no text");
   },
   R: (m) => {
     const given = m.tuple(m.pop());
