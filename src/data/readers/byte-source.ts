@@ -15,7 +15,8 @@ const FOREIGN: readonly (readonly [magic: string, what: string])[] = [
   ["425a68", "bzip2 data; unpack it, or use gzip"],
   ["fd377a585a00", "xz data; unpack it, or use gzip"],
   ["28b52ffd", "Zstandard data; unpack it, or use gzip"],
-  ["50415231", "a Parquet file; write it as CSV first"],
+  ["50415231", "a Parquet file; name it .parquet"],
+  ["4152524f5731", "an Arrow IPC file; name it .arrow"],
   ["894844460d0a1a0a", "an HDF5 file"],
   ["fffe", "UTF-16 text; save it as UTF-8"],
   ["feff", "UTF-16 text; save it as UTF-8"],
@@ -57,7 +58,7 @@ export async function* readBytes(path: string, onBytes?: OnBytes): AsyncGenerato
   }
 }
 
-async function openFile(path: string): Promise<FileHandle> {
+export async function openFile(path: string): Promise<FileHandle> {
   try {
     return await open(path, "r");
   } catch (error) {
@@ -65,7 +66,7 @@ async function openFile(path: string): Promise<FileHandle> {
   }
 }
 
-function readFailure(path: string, error: unknown): unknown {
+export function readFailure(path: string, error: unknown): unknown {
   const code = (error as NodeJS.ErrnoException | null)?.code;
   if (error instanceof DatasetError || typeof code !== "string") return error;
   const known: Readonly<Record<string, string>> = {

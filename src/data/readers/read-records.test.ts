@@ -217,7 +217,11 @@ describe("files that cannot be read", () => {
   test("missing, folder, empty, foreign, binary", async () => {
     mkdirSync(join(folder, "sub.sdf"));
     assert.equal(await failure(join(folder, "absent.smi")), "/absent.smi: there is no such file");
-    assert.equal(await failure(join(folder, "sub.sdf")), "/sub.sdf: expected a file, got a folder");
+    assert.match(
+      await failure(join(folder, "sub.sdf")),
+      /^\/sub.sdf: expected the folder of a data set, with .*gdb9.sdf/,
+    );
+    assert.equal(await failure(join(folder, "sub.sdf"), { format: "sdf" }), "/sub.sdf: expected a file, got a folder");
     assert.equal(await failure(put("empty.smi", "")), "/empty.smi: the file is empty");
     assert.equal(
       await failure(put("a.zip", "PK\x03\x04rest")),

@@ -1,177 +1,87 @@
-// Streams the molecules of a file, whatever its format, as records of text in flat memory.
-import { extract } from "tar-stream";
+// Streams the molecules of a file or of a data set's folder, whatever the format, as records of text.
+import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { DatasetError } from "../../errors.js";
-import { type OnBytes, readBytes, unpack } from "./byte-source.js";
-import { type FileFormat, formatByContent, formatByName } from "./file-format.js";
-import { LineSplitter } from "./line-splitter.js";
-import { type Emit, isReject, type ReadItem, type RecordParser, reject } from "./record-parser.js";
-import { sdfParser } from "./sdf-parser.js";
-import { smilesParser } from "./smiles-parser.js";
-import { tableParser } from "./table-parser.js";
-import { xyzParser } from "./xyz-parser.js";
-
-export interface ReaderOptions {
-  /** Read the file (or, in an archive, each file) as this, whatever its name says. */
-  readonly format?: FileFormat | undefined;
-  /** Column of CSV and TSV that holds the SMILES, spelt exactly; else the usual names are looked for. */
-  readonly smilesColumn?: string | undefined;
-  readonly onBytes?: OnBytes | undefined;
-}
+import { readArrow } from "./arrow-reader.js";
+import { readFailure } from "./byte-source.js";
+import { binaryFormatByContent, type FileFormat, formatByName } from "./file-format.js";
+import { folderBytes, readFolder } from "./folder-layouts.js";
+import { readLmdb } from "./lmdb-reader.js";
+import { readParquet } from "./parquet-reader.js";
+import { readTextFile } from "./read-text-file.js";
+import type { ReaderOptions } from "./reader-options.js";
+import type { ReadItem } from "./record-parser.js";
+import { readSdf } from "./sdf-with-table.js";
 
 /**
- * The records of a file: SMILES list, CSV or TSV with a SMILES column, SDF, XYZ, each also gzipped, or a tar archive
- * of such files (.tar, .tar.gz, .tgz). Records that cannot be told apart or are cut off come as rejects; the file goes on.
+ * The records of a file (SMILES list, CSV, TSV, JSON lines, SDF, XYZ, QM9's xyz, Parquet, Arrow IPC, Uni-Mol's LMDB; text also
+ * gzipped or in a tar archive), or of the folder of a data set (see `folder-layouts.ts`). Records that cannot be told apart or are
+ * cut off come as rejects; the file goes on. Of an SD file `x.sdf` that has a table `x.sdf.csv` beside it, the columns become properties.
  *
- * @throws DatasetError if the file cannot be read (see `readBytes`), is binary, lacks the SMILES column or breaks off in damaged
- *   gzip; all that was readable before has been yielded by then.
+ * @throws DatasetError if the file cannot be read, lacks the SMILES column, or is damaged; all that was readable before
+ *   has been yielded by then
  */
 export async function* readRecords(path: string, options: ReaderOptions = {}): AsyncGenerator<ReadItem> {
-  const chunks = readBytes(path, options.onBytes);
-  try {
-    const first = await chunks.next();
-    if (first.done) throw new DatasetError(`${path}: the file is empty`);
-    const named = formatByName(path);
-    const format = (named === "tar" ? named : options.format) ?? named ?? formatByContent(first.value);
-    const all = prepend(first.value, chunks);
-    if (format === "tar") yield* readArchive(path, all, options);
-    else yield* parseChunks(path, all, format, options);
-  } finally {
-    await chunks.return(undefined);
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() && !options.format) {
+    yield* readFolder(path, options);
+    return;
   }
-}
-
-async function* prepend(first: Buffer, rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  yield first;
-  yield* rest;
-}
-
-function parserOf(format: FileFormat, file: string, emit: Emit, options: ReaderOptions): RecordParser {
-  const { smilesColumn } = options;
+  const format = options.format ?? formatByName(path) ?? binaryFormatOf(path);
   switch (format) {
-    case "smiles":
-      return smilesParser(file, emit);
-    case "csv":
-      return tableParser(file, emit, { smilesColumn });
-    case "tsv":
-      return tableParser(file, emit, { smilesColumn, delimiter: "\t" });
-    case "sdf":
-      return sdfParser(file, emit);
-    case "xyz":
-      return xyzParser(file, emit);
+    case "parquet":
+      yield* readParquet(path, options);
+      return;
+    case "arrow":
+      yield* readArrow(path, options);
+      return;
+    case "lmdb":
+      yield* readLmdb(path, options);
+      return;
+    default:
+      yield* readText(path, options);
   }
 }
 
-async function* parseChunks(
-  file: string,
-  chunks: AsyncIterable<Buffer>,
-  format: FileFormat,
-  options: ReaderOptions,
-): AsyncGenerator<ReadItem> {
-  let ready: ReadItem[] = [];
-  let records = 0;
-  let binary = false;
-  const parser = parserOf(format, file, (item) => ready.push(binary ? refuseBinary(item) : item), options);
-  const splitter = new LineSplitter(file, (line, number) => parser.line(line, number));
-  let started = false;
+function readText(path: string, options: ReaderOptions): AsyncGenerator<ReadItem> {
+  const { part, propertiesTable } = options;
+  if (part !== undefined)
+    throw new DatasetError(`${path}: part ${JSON.stringify(part)} asked for, but a file has no parts`);
+  // The table is read along; the progress is that of the file itself.
+  const table = propertiesTable ?? tableBeside(path);
+  const progress = (file: string) => (read: number, total: number) => {
+    if (file === path) options.onBytes?.(read, total);
+  };
+  return table === undefined && !options.derive ? readTextFile(path, options) : readSdf(path, table, options, progress);
+}
+
+function tableBeside(path: string): string | undefined {
+  if (!/\.sdf(\.gz)?$/i.test(path)) return undefined;
+  return [`${path}.csv`, `${path}.csv.gz`, `${path.replace(/\.gz$/i, "")}.csv`].find((table) => existsSync(table));
+}
+
+function binaryFormatOf(path: string): FileFormat | null {
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return null;
   try {
-    for await (const chunk of chunks) {
-      if (!started && looksBinary(chunk)) throw new DatasetError(`${file}: expected text, got binary data`);
-      started = true;
-      binary ||= chunk.includes(0);
-      splitter.push(chunk);
-      records += ready.length;
-      yield* ready;
-      ready = [];
+    const descriptor = openSync(path, "r");
+    try {
+      const first = Buffer.alloc(32);
+      return binaryFormatByContent(first.subarray(0, readSync(descriptor, first, 0, first.length, 0)));
+    } finally {
+      closeSync(descriptor);
     }
   } catch (error) {
-    yield* ready;
-    records += ready.length;
-    if (error instanceof DatasetError && records > 0) {
-      throw new DatasetError(`${error.message}; ${records} records before that were read`, { cause: error });
-    }
+    throw readFailure(path, error);
+  }
+}
+
+/** Bytes that reading an input will report in all; 0 for what cannot be read, of which the reader says so in its own words. */
+export function inputBytes(path: string, options: ReaderOptions = {}): number {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat) return 0;
+  if (!stat.isDirectory()) return stat.size;
+  try {
+    return folderBytes(path, options.part);
+  } catch (error) {
+    if (error instanceof DatasetError) return 0;
     throw error;
-  }
-  splitter.end();
-  parser.end();
-  yield* ready;
-}
-
-/** Text has no zero bytes and hardly any control characters. */
-function looksBinary(chunk: Buffer): boolean {
-  const sample = chunk.subarray(0, 4096);
-  let control = 0;
-  for (const byte of sample) {
-    if (byte === 0) return true;
-    if (byte < 32 && byte !== 9 && byte !== 10 && byte !== 13) control++;
-  }
-  return control > sample.length / 20;
-}
-
-function refuseBinary(item: ReadItem): ReadItem {
-  if (isReject(item) || !item.text.includes("\0")) return item;
-  return reject(item, "binary-data", "the record holds zero bytes");
-}
-
-/** Every file of an archive whose name is that of a molecule file (or all of them under a forced format). */
-async function* readArchive(
-  path: string,
-  chunks: AsyncIterable<Buffer>,
-  options: ReaderOptions,
-): AsyncGenerator<ReadItem> {
-  const archive = extract();
-  const feeding = feed(chunks, archive);
-  let found = 0;
-  try {
-    for await (const entry of archive) {
-      const name = `${path}/${entry.header.name}`;
-      const format = options.format ?? formatByName(name);
-      if (entry.header.type !== "file" || format === null || format === "tar") {
-        entry.resume();
-        continue;
-      }
-      found++;
-      const content = entryBytes(path, entry as AsyncIterable<Buffer>);
-      yield* parseChunks(name, name.endsWith(".gz") ? unpack(name, content) : content, format, options);
-    }
-    await feeding;
-  } catch (error) {
-    throw archiveFailure(path, error);
-  } finally {
-    archive.destroy();
-    await feeding;
-  }
-  if (found === 0) throw new DatasetError(`${path}: expected an archive of .sdf, .smi, .csv or .xyz files, found none`);
-}
-
-async function* entryBytes(path: string, entry: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  try {
-    yield* entry;
-  } catch (error) {
-    throw archiveFailure(path, error);
-  }
-}
-
-function archiveFailure(path: string, error: unknown): DatasetError {
-  if (error instanceof DatasetError) return error;
-  const what = error instanceof Error ? error.message : String(error);
-  return new DatasetError(`${path}: the archive is damaged (${what})`, { cause: error });
-}
-
-/** Writes the archive's bytes into its unpacker; a failure to read them surfaces there. */
-async function feed(chunks: AsyncIterable<Buffer>, archive: ReturnType<typeof extract>): Promise<void> {
-  let wake = () => {};
-  archive.on("drain", () => wake());
-  archive.on("close", () => wake());
-  try {
-    for await (const chunk of chunks) {
-      if (archive.destroyed) return;
-      if (archive.write(chunk)) continue;
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-    }
-    archive.end(undefined);
-  } catch (error) {
-    archive.destroy(error instanceof Error ? error : new Error(String(error)));
   }
 }
