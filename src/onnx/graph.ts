@@ -63,7 +63,14 @@ export class Graph {
     return value;
   }
 
+  /** @throws ShapeError when another value, of this graph or given out already, has the name. */
   output(name: string, value: Value): void {
+    if (value.graph !== this) throw new ShapeError(`output "${name}" of graph "${this.name}" belongs to another graph`);
+    const own = value.producer !== null && value.name === name;
+    if ((this.#names.has(name) && !own) || this.outputs.some((output) => output.name === name)) {
+      throw new ShapeError(`graph "${this.name}": a second value named "${name}"`);
+    }
+    this.#names.set(name, this.#names.get(name) ?? 1);
     this.outputs.push({ name, value });
   }
 
@@ -128,9 +135,13 @@ export class Graph {
 
   #unique(base: string): string {
     const path = [...this.#scopes, base].join("/");
-    const count = this.#names.get(path) ?? 0;
+    let count = this.#names.get(path) ?? 0;
+    // An input or output may already be called what the count would give.
+    while (count > 0 && this.#names.has(`${path}_${count}`)) count++;
     this.#names.set(path, count + 1);
-    return count === 0 ? path : `${path}_${count}`;
+    if (count === 0) return path;
+    this.#names.set(`${path}_${count}`, 1);
+    return `${path}_${count}`;
   }
 }
 

@@ -1,7 +1,17 @@
 // One function per operator: appends its node to the graph its operands belong to and returns the result.
 import { ShapeError } from "../errors.js";
 import type { DataType, Value } from "./graph.js";
-import { type Dim, formatShape, positiveAxis, product, quotient, type Shape, symbolsOf } from "./shape.js";
+import {
+  broadcast,
+  type Dim,
+  formatShape,
+  positiveAxis,
+  product,
+  quotient,
+  type Shape,
+  sameShape,
+  symbolsOf,
+} from "./shape.js";
 
 const unary =
   (op: string) =>
@@ -144,15 +154,28 @@ const END = 2 ** 31 - 1;
 export function slice(x: Value, axis: number, start: number, end: number | null, length: Dim): Value {
   const { graph } = x;
   const at = positiveAxis("Slice", axis, x.shape.length);
+  const whole = x.shape[at];
+  if (typeof whole === "number") {
+    const [first, last] = [start, end ?? whole].map((i) => Math.min(Math.max(i < 0 ? i + whole : i, 0), whole));
+    if (length !== Math.max(last - first, 0)) {
+      throw new ShapeError(
+        `Slice: elements ${start} to ${end ?? "the end"} of axis ${at} of ${formatShape(x.shape)} are ${last - first}, stated as ${length}`,
+      );
+    }
+  }
   const list = (number: number) => graph.constant("int64", [1], [number]);
   const shape = x.shape.map((dim, i) => (i === at ? length : dim));
   return graph.node("Slice", [x, list(start), list(end ?? END), list(at)], {}, shape)[0];
 }
 
-/** Zeros (or `value`) before and after along one axis. `length` is the result's dimension. */
+/** Zeros before and after along one axis. `length` is the result's dimension. */
 export function pad(x: Value, axis: number, before: number, after: number, length: Dim): Value {
   const { graph } = x;
   const at = positiveAxis("Pad", axis, x.shape.length);
+  const whole = x.shape[at];
+  if (typeof whole === "number" && length !== before + whole + after) {
+    throw new ShapeError(`Pad: ${before} + ${whole} + ${after} elements of axis ${at}, stated as ${length}`);
+  }
   const shape = x.shape.map((dim, i) => (i === at ? length : dim));
   const amounts = graph.constant("int64", [2], [before, after]);
   return graph.node("Pad", [x, amounts, scalar(x, 0), graph.constant("int64", [1], [at])], {}, shape)[0];
@@ -185,6 +208,9 @@ export function concat(parts: readonly Value[], axis: number, length?: Dim): Val
 /** Repeats axes of length 1 up to `shape`, whose other symbols are read off graph inputs. */
 export function expand(x: Value, shape: Shape): Value {
   if (formatShape(shape) === formatShape(x.shape)) return x;
+  if (!sameShape(broadcast("Expand", x.shape, shape), shape)) {
+    throw new ShapeError(`Expand: ${formatShape(x.shape)} does not repeat to ${formatShape(shape)}`);
+  }
   const { graph } = x;
   const dims = graph.once(`expand ${formatShape(shape)}`, () => {
     const parts = shape.map((dim) => dimensionTensor(x, dim));
