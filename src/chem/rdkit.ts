@@ -13,6 +13,10 @@ export interface RdkitMolecule {
   get_svg(width: number, height: number): string;
   get_svg_with_highlights(details: string): string;
   get_num_atoms(): number;
+  /** Makes every implied hydrogen an atom, behind all others. */
+  add_hs_in_place(): boolean;
+  /** A property as text, also those that RDKit keeps for itself, such as `_smilesAtomOutputOrder`. */
+  get_prop(name: string): string;
   delete(): void;
 }
 

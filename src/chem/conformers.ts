@@ -1,0 +1,136 @@
+// A SMILES → geometries of its atoms: embedded, minimised with MMFF94, ordered by energy, and with their stereo read back by RDKit.
+import { MoleculeError } from "../errors.js";
+import { Random } from "../random.js";
+import { type EmbedOutcome, embedConformers } from "./embed/embed.js";
+import { placeParts } from "./embed/place-parts.js";
+import { readStructure, type Structure, splitStructure } from "./embed/structure.js";
+import { writeStructureBlock } from "./embed/structure-block.js";
+import type { OpenChemLib } from "./openchemlib.js";
+import type { Rdkit } from "./rdkit.js";
+import { RdkitFailure } from "./rdkit.js";
+import { PICKLE_OPTIONS, type PickledMolecule, readPickle } from "./rdkit-pickle.js";
+
+/** Part of every cache key: geometries made by other rules must not be taken for these. */
+export const CONFORMER_RULES = 1;
+
+export interface ConformerSettings {
+  /** Geometries wanted of each structure. */
+  readonly count: number;
+  /** The same seed gives the same geometries of a structure, in whatever file and order it comes. */
+  readonly seed: number;
+  /** Seconds after which a molecule must do with what has been found. */
+  readonly timeout: number;
+  /** Embeddings tried for each geometry wanted; 4 by default. */
+  readonly effort?: number;
+}
+
+/** What was found for one structure. */
+export interface GeneratedConformers {
+  /** Å, in the order of the atoms of the SMILES, by rising energy. [atoms, 3] each */
+  readonly positions: readonly Float32Array[];
+  /** kcal/mol, of MMFF94 and of each part by itself; NaN where MMFF94 does not cover the structure. */
+  readonly energies: readonly number[];
+  /** Why there is none, or null. */
+  readonly failure: string | null;
+  /** The time limit cut the search short: another run may find more. */
+  readonly timedOut: boolean;
+}
+
+export const DEFAULT_EFFORT = 4;
+
+/**
+ * Geometries of a SMILES as it stands: configured centres and double bonds come out as written, the others either way.
+ *
+ * @throws MoleculeError if RDKit cannot read the SMILES
+ */
+export function generateConformers(
+  rdkit: Rdkit,
+  openChemLib: OpenChemLib,
+  smiles: string,
+  settings: ConformerSettings,
+): GeneratedConformers {
+  const deadline = performance.now() + 1000 * settings.timeout;
+  const { structure, pickled } = readSmiles(rdkit, smiles);
+  const random = Random.fromSeed(settings.seed).split("conformers", smiles);
+  const parts = splitStructure(structure);
+  const outcomes: EmbedOutcome[] = [];
+  let covered = true;
+  for (const [number, part] of parts.entries()) {
+    const terms = openChemLib.mmffTerms(part.structure);
+    covered &&= !("reason" in terms);
+    const options = { count: settings.count, effort: settings.effort ?? DEFAULT_EFFORT, deadline };
+    const outcome = embedConformers(
+      part.structure,
+      "reason" in terms ? null : terms,
+      random.split("part", number),
+      options,
+    );
+    if (outcome.conformers.length === 0) return failed(describeFailure(outcome), outcome.timedOut);
+    outcomes.push(outcome);
+  }
+  const timedOut = outcomes.some((outcome) => outcome.timedOut);
+  const found = Math.max(...outcomes.map(({ conformers }) => conformers.length));
+  const positions: Float32Array[] = [];
+  const energies: number[] = [];
+  for (let rank = 0; rank < found; rank++) {
+    const chosen = outcomes.map(({ conformers }) => conformers[Math.min(rank, conformers.length - 1)]);
+    const coordinates = chosen.map((conformer) => conformer.positions.slice());
+    placeParts(coordinates);
+    const x = new Float64Array(3 * structure.atoms);
+    parts.forEach(({ atomOfWhole }, part) => {
+      atomOfWhole.forEach((atom, local) => {
+        x.set(coordinates[part].subarray(3 * local, 3 * local + 3), 3 * atom);
+      });
+    });
+    if (!keepsStereo(rdkit, structure, pickled, x)) continue;
+    positions.push(Float32Array.from(x.subarray(0, 3 * pickled.atoms)));
+    energies.push(covered ? chosen.reduce((sum, { energy }) => sum + energy, 0) : Number.NaN);
+  }
+  if (positions.length === 0) return failed("stereo: RDKit reads another configuration from every geometry", timedOut);
+  return { positions, energies, failure: null, timedOut };
+}
+
+function failed(failure: string, timedOut: boolean): GeneratedConformers {
+  return { positions: [], energies: [], failure, timedOut };
+}
+
+function describeFailure({ failures, timedOut }: EmbedOutcome): string {
+  if (timedOut) return "timeout: no geometry within the time limit";
+  const [reason, count] = Object.entries(failures).reduce((most, entry) => (entry[1] > most[1] ? entry : most));
+  return `${reason}: ${count} embeddings failed`;
+}
+
+/** The SMILES with all hydrogens, those that it does not name behind its own atoms; and as RDKit reads it without them. */
+function readSmiles(rdkit: Rdkit, smiles: string): { structure: Structure; pickled: PickledMolecule } {
+  try {
+    const molecule = rdkit.parse(smiles, '{"removeHs":false}');
+    try {
+      const pickled = readPickle(molecule.get_as_uint8array(PICKLE_OPTIONS));
+      molecule.add_hs_in_place();
+      return { structure: readStructure(molecule.get_json()), pickled };
+    } finally {
+      molecule.delete();
+    }
+  } catch (error) {
+    if (error instanceof RdkitFailure) throw new MoleculeError("unparsable-smiles", error.message, {}, { cause: error });
+    throw error;
+  }
+}
+
+/** Whether RDKit reads the configuration of the SMILES from the geometry, wherever the SMILES has one. */
+function keepsStereo(rdkit: Rdkit, structure: Structure, expected: PickledMolecule, x: Float64Array): boolean {
+  if (structure.centres.length === 0 && structure.stereoBonds.length === 0) return true;
+  const molecule = rdkit.parse(writeStructureBlock(structure, x), '{"removeHs":false}');
+  try {
+    const seen = readPickle(molecule.get_as_uint8array(PICKLE_OPTIONS));
+    const atomsKept = expected.chirality.every((tag, atom) => !isHanded(tag) || seen.chirality[atom] === tag);
+    return atomsKept && expected.bondStereo.every((stereo, bond) => stereo < 2 || seen.bondStereo[bond] === stereo);
+  } finally {
+    molecule.delete();
+  }
+}
+
+/** RDKit's clockwise and counterclockwise. */
+function isHanded(tag: number): boolean {
+  return tag === 1 || tag === 2;
+}
