@@ -1,6 +1,7 @@
 // Turns the text of option values into numbers and lists; what cannot be read is a usage error that says what was expected.
 import { InvalidArgumentError } from "commander";
 import type { BlendProbabilities } from "../blend/policy.js";
+import { PRESETS } from "../model/config.js";
 
 /** Commander names the option and the value that came. */
 function refuse(expected: string): never {
@@ -66,4 +67,11 @@ export function nameList(text: string, before: readonly string[] = []): readonly
     .map((name) => name.trim())
     .filter(Boolean);
   return names.length > 0 ? [...before, ...names] : refuse("names between commas");
+}
+
+export function presetList(text: string): readonly string[] {
+  const names = nameList(text);
+  return names.every((name) => Object.hasOwn(PRESETS, name))
+    ? names
+    : refuse(`some of ${Object.keys(PRESETS).join(", ")} between commas`);
 }

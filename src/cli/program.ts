@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { addPrepareCommand } from "./commands/prepare.js";
 import { addPretrainCommand } from "./commands/pretrain.js";
+import { addVerifyCommand } from "./commands/verify.js";
 import { packageVersion } from "./package-root.js";
 
 /** Usage errors and help leave it as a CommanderError instead of ending the process. */
@@ -21,5 +22,6 @@ export function createProgram(): Command {
     .exitOverride();
   addPrepareCommand(program);
   addPretrainCommand(program);
+  addVerifyCommand(program);
   return program;
 }

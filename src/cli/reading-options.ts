@@ -1,11 +1,9 @@
 // The options that say how molecule files are read, shared by the commands that read them.
 import { type Command, Option } from "commander";
-import type { FileFormat } from "../data/readers/index.js";
+import { FILE_FORMATS, type FileFormat } from "../data/readers/index.js";
 import type { PrepareOptions, PrepareProgress } from "../tasks/prepare.js";
 import { createProgress, type Progress, type ProgressMode } from "../train/progress.js";
 import { nameList, positiveInteger } from "./arguments.js";
-
-const FORMATS: readonly FileFormat[] = ["smiles", "csv", "tsv", "sdf", "xyz"];
 
 export interface ReadingFlags {
   readonly labels?: readonly string[];
@@ -13,6 +11,9 @@ export interface ReadingFlags {
   readonly maxAtoms?: number;
   readonly smilesColumn?: string;
   readonly format?: FileFormat;
+  readonly propertiesTable?: string;
+  readonly part?: string;
+  readonly derive?: "qm9";
 }
 
 export function addReadingOptions(command: Command): Command {
@@ -22,18 +23,28 @@ export function addReadingOptions(command: Command): Command {
     .option("--hydrogens", "keep hydrogens as atoms")
     .option("--max-atoms <count>", "reject molecules with more atoms (default: 256)", positiveInteger)
     .option("--smiles-column <name>", "column of a CSV or TSV that holds the SMILES (default: found by its name)")
-    .addOption(new Option("--format <format>", "read the files as this, whatever their names say").choices(FORMATS));
+    .addOption(
+      new Option("--format <format>", "read the files as this, whatever their names say").choices(FILE_FORMATS),
+    )
+    .option("--properties-table <file>", "table with one row for each record of the file, in the same order")
+    .option("--part <name>", "part of a data set that comes with a split (train, valid, ...)")
+    .addOption(
+      new Option("--derive <set>", "add QM9's energies in eV and per free atoms to the properties").choices(["qm9"]),
+    );
 }
 
-export function readingOptions({ labels, hydrogens, maxAtoms, smilesColumn, format }: ReadingFlags): PrepareOptions {
-  const reader = {
-    ...(smilesColumn === undefined ? {} : { smilesColumn }),
-    ...(format === undefined ? {} : { format }),
+/** Only what was given, so that nothing overrides a default. */
+function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
   };
+}
+
+export function readingOptions(flags: ReadingFlags): PrepareOptions {
+  const { labels, hydrogens, maxAtoms, smilesColumn, format, propertiesTable, part, derive } = flags;
+  const reader = given({ smilesColumn, format, propertiesTable, part, derive });
   return {
-    ...(labels ? { labels } : {}),
-    ...(hydrogens ? { hydrogens } : {}),
-    ...(maxAtoms === undefined ? {} : { maxAtoms }),
+    ...given({ labels, hydrogens, maxAtoms }),
     ...(Object.keys(reader).length > 0 ? { reader } : {}),
   };
 }

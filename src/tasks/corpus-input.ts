@@ -4,7 +4,7 @@ import { existsSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { type Corpus, openCorpus } from "../data/corpus.js";
 import { isCorpus } from "../data/manifest.js";
-import { DatasetError } from "../errors.js";
+import { ConfigError, DatasetError } from "../errors.js";
 import { type PrepareOptions, type PrepareSummary, prepare } from "./prepare.js";
 
 /** Part of the cache key: files prepared by code that makes other corpora must be prepared anew. */
@@ -19,13 +19,17 @@ export interface CorpusInput {
 /**
  * Opens a corpus folder, or prepares files into `cacheDir` (once: the same files with the same options are found again).
  * @throws DatasetError when the input is neither
+ * @throws ConfigError when a corpus is to be read with options that were settled when it was prepared
  */
 export async function corpusFromInput(
   inputs: readonly string[],
   cacheDir: string,
   options: PrepareOptions = {},
 ): Promise<CorpusInput> {
-  if (inputs.length === 1 && isCorpus(inputs[0])) return { corpus: await openCorpus(inputs[0]), prepared: null };
+  if (inputs.length === 1 && isCorpus(inputs[0])) {
+    refuseReading(inputs[0], options);
+    return { corpus: await openCorpus(inputs[0]), prepared: null };
+  }
   for (const input of inputs) {
     if (!existsSync(input)) throw new DatasetError(`${input}: no such file or corpus folder`);
     if (statSync(input).isDirectory()) {
@@ -36,7 +40,8 @@ export async function corpusFromInput(
   }
   const { labels = [], hydrogens = false, maxAtoms = 256, reader = {} } = options;
   const key = createHash("sha256").update(JSON.stringify([CACHE_VERSION, labels, hydrogens, maxAtoms, reader]));
-  for (const input of inputs) {
+  const tables = reader.propertiesTable === undefined ? [] : [reader.propertiesTable];
+  for (const input of [...inputs, ...tables]) {
     const { size, mtimeMs } = statSync(input);
     key.update(JSON.stringify([resolve(input), size, mtimeMs]));
   }
@@ -45,4 +50,14 @@ export async function corpusFromInput(
   if (isCorpus(dir)) return { corpus: await openCorpus(dir), prepared: null };
   const prepared = await prepare(inputs, dir, options);
   return { corpus: await openCorpus(dir), prepared };
+}
+
+function refuseReading(dir: string, { labels, hydrogens, maxAtoms, reader }: PrepareOptions): void {
+  const given = Object.entries({ labels, hydrogens, maxAtoms, ...reader }).flatMap(([name, value]) =>
+    value === undefined ? [] : [name],
+  );
+  if (given.length === 0) return;
+  throw new ConfigError(
+    `${dir}: a prepared corpus; ${given.join(", ")} can only be chosen when it is prepared from its files`,
+  );
 }

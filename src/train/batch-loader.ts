@@ -76,10 +76,15 @@ export async function* loadBatches(orders: Iterable<BatchOrder>, options: Loader
       const reply = ready.get(delivered);
       if (!reply) throw broken ?? new DatasetError(`${corpusDir}: batch ${delivered} was not made`);
       ready.delete(delivered);
-      if ("failure" in reply) throw new DatasetError(`${corpusDir}: ${reply.failure.name}: ${reply.failure.message}`);
+      if ("failure" in reply) throw asError(reply.failure, corpusDir);
       yield reply.tensors;
     }
   } finally {
     await Promise.all(threads.map((thread) => thread.terminate()));
   }
+}
+
+/** What a thread failed with: a damaged corpus speaks for itself, anything else is a defect. */
+function asError({ name, message }: { readonly name: string; readonly message: string }, corpusDir: string): Error {
+  return name === DatasetError.name ? new DatasetError(message) : new Error(`${corpusDir}: ${name}: ${message}`);
 }

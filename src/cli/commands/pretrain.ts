@@ -1,4 +1,5 @@
 // moleblend pretrain: molecules → a pretrained model, with checkpoints, logs and a report.
+import { relative } from "node:path";
 import { type Command, Option } from "commander";
 import { POLICY_NAMES } from "../../blend/policy.js";
 import { PRESETS } from "../../model/config.js";
@@ -179,9 +180,8 @@ async function runPretrain(inputs: readonly string[], flags: PretrainFlags, comm
 }
 
 function resumeCommand({ run }: PretrainSummary, runs: string): string {
-  const name = run.split(/[/\\]/).at(-1) ?? run;
   const folder = runs === "runs" ? [] : ["--runs", runs];
-  return ["moleblend", "pretrain", ...folder, "--resume", name].map(shellWord).join(" ");
+  return ["moleblend", "pretrain", ...folder, "--resume", relative(runs, run)].map(shellWord).join(" ");
 }
 
 function describe(summary: PretrainSummary, target: string): string[] {
