@@ -178,16 +178,20 @@ const slice: Rule = ({ node, gradients: [g], inputs: [x, starts, ends, axes] }) 
   const [axis, start, end] = [axes, starts, ends].map((list) => list.data?.[0] as number);
   const length = x.shape[axis];
   const open = end >= 2 ** 31 - 1;
-  if (typeof length === "string" && (start < 0 || (end > 0 && !open))) {
+  if (typeof length === "string" && start < 0) {
     throw new UnsupportedOpError(`Slice node "${node.name}": no gradient of ${start}:${end} along symbolic ${length}`);
   }
+  if (typeof length === "string" && end > 0 && !open) return [ops.pad(g, axis, start, null, length), null, null, null];
   const before = start < 0 ? start + (length as number) : start;
   const after = open ? 0 : end < 0 ? -end : Math.max(0, (length as number) - end);
   return [ops.pad(g, axis, before, after, length), null, null, null];
 };
 
-const pad: Rule = ({ gradients: [g], inputs: [x, amounts, , axes] }) => {
+const pad: Rule = ({ node, gradients: [g], inputs: [x, amounts, , axes] }) => {
   if (!g) return [null, null, null, null];
+  if (!amounts.data) {
+    throw new UnsupportedOpError(`Pad node "${node.name}": no gradient of a padding that is known at run time only`);
+  }
   const axis = axes.data?.[0] as number;
   const [before, after] = Array.from(amounts.data ?? []);
   return [ops.slice(g, axis, before, after === 0 ? null : -after, x.shape[axis]), null, null, null];

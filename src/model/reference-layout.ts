@@ -194,6 +194,14 @@ export function referenceLayout(config: ModelConfig): readonly ReferenceTensor[]
   ];
 }
 
+/** The head of the official fine-tuning model (`MoleBlendMolnet`). */
+export function taskHeadLayout({ width }: ModelConfig, outputs: number): readonly ReferenceTensor[] {
+  return [
+    ...linear("encoder.proj_out.dense", width, width, "task.dense"),
+    ...linear("encoder.proj_out.out_proj", outputs, width, "task.out"),
+  ];
+}
+
 /** Our part of a flat array (parameters, gradients) in the shape of an official tensor, over `base` or zeros. */
 export function toReference(
   tensor: ReferenceTensor,

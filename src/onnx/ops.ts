@@ -168,17 +168,25 @@ export function slice(x: Value, axis: number, start: number, end: number | null,
   return graph.node("Slice", [x, list(start), list(end ?? END), list(at)], {}, shape)[0];
 }
 
-/** Zeros before and after along one axis. `length` is the result's dimension. */
-export function pad(x: Value, axis: number, before: number, after: number, length: Dim): Value {
+/**
+ * Zeros before and after along one axis. `length` is the result's dimension; `after` null fills up to it at run time,
+ * its symbols being read off graph inputs.
+ */
+export function pad(x: Value, axis: number, before: number, after: number | null, length: Dim): Value {
   const { graph } = x;
   const at = positiveAxis("Pad", axis, x.shape.length);
   const whole = x.shape[at];
-  if (typeof whole === "number" && length !== before + whole + after) {
+  if (typeof whole === "number" && after !== null && length !== before + whole + after) {
     throw new ShapeError(`Pad: ${before} + ${whole} + ${after} elements of axis ${at}, stated as ${length}`);
   }
   const shape = x.shape.map((dim, i) => (i === at ? length : dim));
-  const amounts = graph.constant("int64", [2], [before, after]);
-  return graph.node("Pad", [x, amounts, scalar(x, 0), graph.constant("int64", [1], [at])], {}, shape)[0];
+  const list = (number: number) => graph.constant("int64", [1], [number]);
+  const rest = () => sub(sub(dimensionTensor(x, length), dimensionTensor(x, whole)), list(before));
+  const amounts =
+    after === null
+      ? graph.node("Concat", [list(before), rest()], { axis: 0 }, [2])[0]
+      : graph.constant("int64", [2], [before, after]);
+  return graph.node("Pad", [x, amounts, scalar(x, 0), list(at)], {}, shape)[0];
 }
 
 /** Joins along one axis. `length` is the result's dimension; it must be given when a part's is symbolic. */

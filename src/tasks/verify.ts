@@ -7,6 +7,7 @@ import { openSafetensorsFile } from "../train/safetensors-file.js";
 import { checkCollate, type GoldenInput } from "./verify/collate-check.js";
 import { type Comparison, passes } from "./verify/comparison.js";
 import { checkFeaturize } from "./verify/featurize-check.js";
+import { checkFinetune } from "./verify/finetune-check.js";
 import { checkModel } from "./verify/model-check.js";
 import { checkSchedule, checkShapes } from "./verify/other-checks.js";
 
@@ -54,6 +55,7 @@ function findSets(dir: string, label: string, rdkit: Rdkit): Set[] {
   if (has("molecules.jsonl"))
     return [{ label, check: () => checkFeaturize(rdkit, join(dir, "molecules.jsonl"), label) }];
   if (has("config.json") && has("params.safetensors")) return [{ label, check: () => checkModel(dir, label) }];
+  if (has("heads.safetensors") && has("results.json")) return [{ label, check: () => checkFinetune(dir, label) }];
   const collate = collateSets(dir, label, rdkit);
   if (collate.length > 0) return collate;
   return readdirSync(dir)

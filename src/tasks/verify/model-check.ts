@@ -81,6 +81,11 @@ function modelConfig({ args }: GoldenConfig): ModelConfig {
   };
 }
 
+/** The sizes of a model set. */
+export function goldenModelConfig(dir: string): ModelConfig {
+  return modelConfig(JSON.parse(readFileSync(join(dir, "config.json"), "utf8")) as GoldenConfig);
+}
+
 function withTensors<T>(path: string, use: (file: Safetensors) => T): T {
   const opened = openSafetensorsFile(path);
   try {
