@@ -2,8 +2,7 @@
 import { CheckpointError } from "../../errors.js";
 import { checkConfig, type ModelConfig } from "../../model/config.js";
 import { type ReferenceTensor, referenceLayout } from "../../model/reference-layout.js";
-import { type PythonTensor, type PythonValue, toNumber } from "../torch/python-values.js";
-import { lookUp } from "../torch/python-values.js";
+import { lookUp, type PythonTensor, type PythonValue, toNumber } from "../torch/python-values.js";
 
 type Tensors = ReadonlyMap<string, PythonTensor>;
 
@@ -40,7 +39,9 @@ export function readArchitecture(model: Tensors, args: PythonValue | undefined, 
     feedForward: dimension(model, "layers.0.fc1.weight", 0, file),
     kernels: optional("molecule_3d_bias.gbf.means.weight", 1) ?? argument("num_3d_bias_kernel") ?? DEFAULT_KERNELS,
     geometryHidden:
-      optional("blend_3d_pred_head.linear.weight", 0) ?? argument("blend_pred_3d_hidden_dim") ?? DEFAULT_GEOMETRY_HIDDEN,
+      optional("blend_3d_pred_head.linear.weight", 0) ??
+      argument("blend_pred_3d_hidden_dim") ??
+      DEFAULT_GEOMETRY_HIDDEN,
     geometryTarget: "displacement",
   };
   const stated = {
@@ -88,7 +89,8 @@ export function fitLayout(model: Tensors, config: ModelConfig, file: string): Fi
     const table = tensor.pieces.length > 0 && rows * tensor.width < tensor.shape.reduce((size, dim) => size * dim, 1);
     const [length, ...rest] = found.shape;
     const fits = table
-      ? rest.join() === tensor.shape.slice(1).join() && length * rest.reduce((size, dim) => size * dim, 1) >= rows * tensor.width
+      ? rest.join() === tensor.shape.slice(1).join() &&
+        length * rest.reduce((size, dim) => size * dim, 1) >= rows * tensor.width
       : found.shape.join() === tensor.shape.join();
     if (!fits && tensor.pieces.length > 0) {
       throw new CheckpointError(`${file}: "${tensor.name}": expected shape [${tensor.shape}], got [${found.shape}]`);
@@ -97,7 +99,9 @@ export function fitLayout(model: Tensors, config: ModelConfig, file: string): Fi
   }
   const encoder = missing.filter((name) => !/blend_|atom_proc|molecule_3d_bias/.test(name));
   if (encoder.length > 0) {
-    throw new CheckpointError(`${file}: incomplete: ${encoder.length} tensors of the encoder are missing, such as "${encoder[0]}"`);
+    throw new CheckpointError(
+      `${file}: incomplete: ${encoder.length} tensors of the encoder are missing, such as "${encoder[0]}"`,
+    );
   }
   const used = new Set(shared.filter(({ pieces }) => pieces.length > 0).map(({ name }) => name));
   return { shared, missing, unused: [...model.keys()].filter((name) => !used.has(name)) };

@@ -25,7 +25,8 @@ function exactHalf(bits: number): number {
   const fraction = bits & 0x7fffff;
   if (exponent === 128) return fraction === 0 ? sign | 0x7c00 : sign | 0x7e00;
   if ((bits & 0x7fffffff) === 0) return sign;
-  if (exponent >= -14) return exponent <= 15 && (fraction & 0x1fff) === 0 ? sign | ((exponent + 15) << 10) | (fraction >> 13) : -1;
+  if (exponent >= -14)
+    return exponent <= 15 && (fraction & 0x1fff) === 0 ? sign | ((exponent + 15) << 10) | (fraction >> 13) : -1;
   // Subnormal: the fraction with its leading 1, shifted down.
   const shift = 13 - 14 - exponent;
   const full = fraction | 0x800000;

@@ -4,7 +4,14 @@ import { CheckpointError } from "../../errors.js";
 import type { Json } from "../checkpoint.js";
 import { type DType, type NamedTensor, readTensor, type Safetensors } from "../safetensors.js";
 import { allowedGlobal } from "../torch/allowed-globals.js";
-import { childrenOf, isKind, type PythonTensor, type PythonValue, TORCH_TYPES, type TorchType } from "../torch/python-values.js";
+import {
+  childrenOf,
+  isKind,
+  type PythonTensor,
+  type PythonValue,
+  TORCH_TYPES,
+  type TorchType,
+} from "../torch/python-values.js";
 
 export const KEPT_JSON = "reference.json";
 export const KEPT_TENSORS = "reference.safetensors";
@@ -53,14 +60,17 @@ export function keptBytes(file: Safetensors, name: string): Uint8Array {
 }
 
 function encodeFloat(value: number): Json {
-  return { float: Number.isFinite(value) && !Object.is(value, -0) ? value : Object.is(value, -0) ? "-0" : String(value) };
+  return {
+    float: Number.isFinite(value) && !Object.is(value, -0) ? value : Object.is(value, -0) ? "-0" : String(value),
+  };
 }
 
 /** @param keyOf the name under which a tensor can be found again */
 export function encodeValue(value: PythonValue, keyOf: (tensor: PythonTensor) => string): Json {
   const encode = (item: PythonValue) => encodeValue(item, keyOf);
   const entries = (items: readonly (readonly PythonValue[])[]): Json => items.map((pair) => pair.map(encode));
-  if (value === null || typeof value === "boolean" || typeof value === "number" || typeof value === "string") return value;
+  if (value === null || typeof value === "boolean" || typeof value === "number" || typeof value === "string")
+    return value;
   if (typeof value === "bigint") return { int: value.toString() };
   switch (value.kind) {
     case "float":
@@ -93,12 +103,22 @@ interface Encoded {
   readonly [key: string]: Json | undefined;
 }
 
+/** Gives back the tensor that was encoded under a key; its type may be another now. */
+export type TensorSource = (
+  key: string,
+  type: TorchType,
+  shape: readonly number[],
+) => Pick<PythonTensor, "type" | "read">;
+
 /** Undoes `encodeValue`. Names of classes are checked anew, so that no export can be made to name another. */
-export function decodeValue(json: Json, file: string, tensor: (key: string) => Uint8Array): PythonValue {
+export function decodeValue(json: Json, file: string, tensor: TensorSource): PythonValue {
   const fail = (): never => {
-    throw new CheckpointError(`${file}: damaged: expected an encoded Python value, got ${JSON.stringify(json).slice(0, 80)}`);
+    throw new CheckpointError(
+      `${file}: damaged: expected an encoded Python value, got ${JSON.stringify(json).slice(0, 80)}`,
+    );
   };
-  const decode = (item: Json | undefined): PythonValue => (item === undefined ? fail() : decodeValue(item, file, tensor));
+  const decode = (item: Json | undefined): PythonValue =>
+    item === undefined ? fail() : decodeValue(item, file, tensor);
   const array = (item: Json | undefined): readonly Json[] => (Array.isArray(item) ? item : fail());
   const entries = (item: Json | undefined) =>
     array(item).map((pair) => [decode(array(pair)[0]), decode(array(pair)[1])] as const);
@@ -138,7 +158,12 @@ export function decodeValue(json: Json, file: string, tensor: (key: string) => U
       const type = value["type"] as TorchType;
       if (typeof body !== "string" || !Object.hasOwn(TORCH_TYPES, type)) return fail();
       const shape = array(value["shape"]) as number[];
-      return { kind: "tensor", type, shape, requiresGradient: value["requiresGradient"] === true, read: () => tensor(body) };
+      return {
+        kind: "tensor",
+        shape,
+        requiresGradient: value["requiresGradient"] === true,
+        ...tensor(body, type, shape),
+      };
     }
     default:
       return fail();

@@ -49,7 +49,9 @@ function modelTensors(root: PythonValue, file: string): Map<string, PythonTensor
   for (const [name, tensor] of entries) {
     if (typeof name !== "string" || !isKind(tensor, "tensor")) {
       const keys = entries.slice(0, 8).map(([key]) => String(key));
-      throw new CheckpointError(`${file}: expected the tensors of a model by name, got entries such as ${keys.join(", ")}`);
+      throw new CheckpointError(
+        `${file}: expected the tensors of a model by name, got entries such as ${keys.join(", ")}`,
+      );
     }
     if (!FLOATS.has(tensor.type)) throw new CheckpointError(`${file}: "${name}": expected floats, got ${tensor.type}`);
     model.set(name, tensor);
@@ -72,7 +74,8 @@ function parameterStates(state: PythonValue | undefined, file: string): Paramete
       }
       tensors.set(moment, tensor);
     }
-    if (typeof index !== "number") throw new CheckpointError(`${file}: optimizer state ${String(index)}: expected a number`);
+    if (typeof index !== "number")
+      throw new CheckpointError(`${file}: optimizer state ${String(index)}: expected a number`);
     return { index, tensors };
   });
 }
@@ -120,10 +123,7 @@ function readMoments(
     return { moments: [], optimizer: null, remarks: [remark] };
   }
   const moments = states.flatMap((state) => entries(state, [names[places[0] + state.index]]));
-  const owned = new Set(moments.flatMap((moment) => moment.names)).size;
-  const remarks =
-    owned < names.length ? [`its optimizer has moments for ${owned} of ${names.length} tensors; the others begin at 0`] : [];
-  return { moments, optimizer: "per tensor", remarks };
+  return { moments, optimizer: "per tensor", remarks: [] };
 }
 
 function updatesDone(root: PythonValue): number {
