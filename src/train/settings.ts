@@ -52,7 +52,7 @@ interface Schedule {
 }
 
 const SCHEDULES: Readonly<Record<PresetName, Schedule>> = {
-  mini: { steps: 4000, learningRate: 1e-3, warmupSteps: 200, maxTokens: 512, dropout: NO_DROPOUT },
+  mini: { steps: 4000, learningRate: 2e-3, warmupSteps: 200, maxTokens: 512, dropout: NO_DROPOUT },
   base: { steps: 50_000, learningRate: 3e-4, warmupSteps: 2500, maxTokens: 1024, dropout: REFERENCE_DROPOUT },
   paper: { steps: 1_000_000, learningRate: 2e-4, warmupSteps: 100_000, maxTokens: 4096, dropout: REFERENCE_DROPOUT },
 };

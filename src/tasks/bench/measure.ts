@@ -1,0 +1,105 @@
+// Measures one preset in a process of its own, so that its peak memory is its own: forked by the bench task.
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { planBatches } from "../../data/batches.js";
+import { openCorpus } from "../../data/corpus.js";
+import { dropoutInputs } from "../../model/inputs.js";
+import { initialise } from "../../model/parameters.js";
+import { Random } from "../../random.js";
+import { type ProfiledNode, readProfile } from "../../runtime/profile.js";
+import { loadBatches } from "../../train/batch-loader.js";
+import { type BatchRecipe, makeBatch } from "../../train/make-batch.js";
+import { pretrainSettings } from "../../train/settings.js";
+import { Trainer } from "../../train/trainer.js";
+import { type MeasureRequest, median, type PresetResult } from "./result.js";
+
+const LEARNING_RATE = 1e-4;
+const SEED = 1;
+
+async function measure(request: MeasureRequest): Promise<PresetResult> {
+  const { preset, corpusDir, batchSize, steps, warmup, threads, profile, budget } = request;
+  const settings = pretrainSettings(preset, { batchSize });
+  const corpus = await openCorpus(corpusDir);
+  const recipe: BatchRecipe = {
+    blend: settings.blend,
+    target: settings.model.geometryTarget,
+    dropout: dropoutInputs(settings.model, settings.dropout),
+    droppath: settings.droppath,
+  };
+  const chosen = smallMolecules(corpus.atomCounts, request.meanAtoms);
+  const { batches, tokenEfficiency } = planBatches(chosen, corpus.atomCounts, { maxMolecules: batchSize }, SEED, 0);
+  const used = Array.from({ length: warmup + steps }, (_, i) => batches[i % batches.length]);
+  const began = performance.now();
+  const folder = mkdtempSync(join(tmpdir(), "moleblend-bench-"));
+  const trainer = await Trainer.create(settings.model, {
+    ...settings,
+    accumulate: false,
+    threads,
+    ...(profile ? { profile: join(folder, "operators") } : {}),
+  });
+  const sessionSeconds = (performance.now() - began) / 1000;
+  initialise(trainer.slots, trainer.arena.parameters, Random.fromSeed(SEED), settings.init);
+  const source = loadBatches(
+    used.map((molecules, i) => ({ molecules, labels: ["bench", i] })),
+    { corpusDir, recipe, seed: SEED, workers: 1 },
+  );
+  const times = { data: [] as number[], runtime: [] as number[], optimizer: [] as number[] };
+  let molecules = 0;
+  let atoms = 0;
+  const deadline = performance.now() + budget * 1000;
+  for (const [i, members] of used.entries()) {
+    const start = performance.now();
+    const batch = (await source.next()).value;
+    if (!batch) break;
+    const ready = performance.now();
+    await trainer.backward(batch);
+    const computed = performance.now();
+    trainer.update(i + 1, LEARNING_RATE);
+    const done = performance.now();
+    if (i < warmup) continue;
+    times.data.push(ready - start);
+    times.runtime.push(computed - ready);
+    times.optimizer.push(done - computed);
+    molecules += members.length;
+    for (const member of members) atoms += corpus.atomCounts[member];
+    if (done > deadline) break;
+  }
+  await source.return(undefined);
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0) / 1000;
+  const [data, runtime, optimizer] = [times.data, times.runtime, times.optimizer].map(sum);
+  // Time a batch takes to make, in this thread, when nothing else runs.
+  const made = performance.now();
+  for (let i = 0; i < Math.min(5, used.length); i++) makeBatch(corpus, used[i], recipe, Random.fromSeed(i));
+  const makeSeconds = (performance.now() - made) / 1000 / Math.min(5, used.length);
+  const parameters = trainer.slots.reduce((total, { size }) => total + size, 0);
+  await trainer.close();
+  let nodes: readonly ProfiledNode[] | null = null;
+  if (profile) nodes = readProfile(join(folder, readdirSync(folder)[0]));
+  rmSync(folder, { recursive: true });
+  const total = data + runtime + optimizer;
+  return {
+    preset,
+    batchSize,
+    meanAtoms: atoms / molecules,
+    moleculesPerSecond: molecules / (runtime + optimizer),
+    moleculesPerSecondWithData: molecules / total,
+    stepSeconds: median(times.runtime.map((value, i) => (value + times.optimizer[i]) / 1000)),
+    peakMemoryMB: process.resourceUsage().maxRSS / 1024,
+    shares: { data: data / total, runtime: runtime / total, optimizer: optimizer / total },
+    parameters,
+    steps: times.runtime.length,
+    sessionSeconds,
+    optimizerSeconds: median(times.optimizer) / 1000,
+    batchSeconds: makeSeconds,
+    tokenEfficiency,
+    nodes,
+  };
+}
+
+process.once("message", (request: MeasureRequest) => {
+  measure(request).then(
+    (result) => process.send?.({ result }, () => process.disconnect()),
+    (error: Error) => process.send?.({ failure: error.stack ?? error.message }, () => process.disconnect()),
+  );
+});
