@@ -12,7 +12,7 @@ import { loadBatches } from "../../train/batch-loader.js";
 import { type BatchRecipe, makeBatch } from "../../train/make-batch.js";
 import { pretrainSettings } from "../../train/settings.js";
 import { Trainer } from "../../train/trainer.js";
-import { type MeasureRequest, median, type PresetResult } from "./result.js";
+import { type MeasureRequest, median, type PresetResult, smallMolecules } from "./result.js";
 
 const LEARNING_RATE = 1e-4;
 const SEED = 1;
