@@ -76,6 +76,21 @@ test("the parts of a concatenation and of a padded slice along a symbolic axis",
   );
 });
 
+test("a bias along an axis whose length no input has", async () => {
+  const graph = new Graph("joined");
+  const x = graph.input("x", "float32", ["n", 2]);
+  const bias = graph.input("bias", "float32", [2]);
+  const sum = ops.add(ops.concat([x, x, x], 0, "joined"), bias);
+  graph.output("slope", gradients(graph, scalarOf(ops.mul(sum, sum)), [bias])[0]);
+  const session = await Session.create(graph, { threads: 1 });
+  const feeds = {
+    x: { data: Float32Array.of(1, 2), shape: [1, 2] },
+    bias: { data: Float32Array.of(0, 1), shape: [2] },
+  };
+  assert.deepEqual(Array.from((await session.run(feeds))["slope"].data, Number), [6, 18]);
+  await session.close();
+});
+
 test("a source may be a value in the middle of the graph", async () => {
   const graph = new Graph("middle");
   const x = graph.input("x", "float32", [2]);

@@ -142,6 +142,15 @@ const symbolicSlice: CaseArbitrary = fc
     sizes: withRest(-from + (end ?? 0)).map((sizes) => ({ ...sizes, c: sizes.c + 1, rest: sizes.rest + 1 })),
   }));
 
+/** A stretch from the front, of a length that is known, of an axis whose length is not. */
+const frontSlice: CaseArbitrary = fc
+  .record({ around, from: fc.nat(1), length: fc.constantFrom(1, 2) })
+  .map(({ around: [before, after], from, length }) => ({
+    operands: [{ shape: [...before, "c", ...after] }],
+    build: ([x]) => ops.slice(x, before.length, from, from + length, length),
+    sizes: SIZES.map((sizes) => ({ ...sizes, c: sizes.c + 1 })),
+  }));
+
 const pad: CaseArbitrary = fc
   .record({ around, dim: fc.constantFrom<Dim>(1, 2, "c"), before: fc.nat(2), after: fc.nat(2) })
   .map(({ around: [lead, trail], dim, before, after }) => ({
@@ -194,7 +203,7 @@ export const STRUCTURAL_CASES: Readonly<Record<string, CaseArbitrary>> = {
   MatMul: matMul,
   Pad: pad,
   Reshape: reshape,
-  Slice: fc.oneof(staticSlice, symbolicSlice),
+  Slice: fc.oneof(staticSlice, symbolicSlice, frontSlice),
   Split: split,
   Transpose: transpose,
 };

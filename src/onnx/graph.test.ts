@@ -107,9 +107,9 @@ const REFUSED: readonly [string, (given: Inputs) => unknown, RegExp][] = [
     /Expand: cannot broadcast \[batch, 4\] with \[batch, 8\]/,
   ],
   [
-    "a symbol that no input has",
+    "a symbol that nothing has",
     ({ x }) => ops.expand(x, ["tokens", "batch", 4]),
-    /graph "demo": no input has the dimension "tokens"/,
+    /graph "demo": nothing has the dimension "tokens"/,
   ],
   [
     "a constant that is not full",

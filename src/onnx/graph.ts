@@ -122,14 +122,14 @@ export class Graph {
     return outputs;
   }
 
-  /** The current length of a symbolic dimension as an int64 tensor [1], read off a graph input that has it. */
+  /** The current length of a symbolic dimension as an int64 tensor [1], read off an input that has it, else a result. */
   dimension(symbol: string): Value {
     return this.once(`dimension ${symbol}`, () => {
-      for (const input of this.inputs) {
-        const axis = input.shape.indexOf(symbol);
-        if (axis >= 0) return this.node("Shape", [input], { start: axis, end: axis + 1 })[0];
+      for (const value of [...this.inputs, ...this.nodes.flatMap((node) => node.outputs)]) {
+        const axis = value.shape.indexOf(symbol);
+        if (axis >= 0) return this.node("Shape", [value], { start: axis, end: axis + 1 })[0];
       }
-      throw new ShapeError(`graph "${this.name}": no input has the dimension "${symbol}"`);
+      throw new ShapeError(`graph "${this.name}": nothing has the dimension "${symbol}"`);
     });
   }
 
