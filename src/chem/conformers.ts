@@ -1,14 +1,13 @@
 // A SMILES → geometries of its atoms: embedded, minimised with MMFF94, ordered by energy, and with their stereo read back by RDKit.
-import { MoleculeError } from "../errors.js";
 import { Random } from "../random.js";
 import { type EmbedOutcome, embedConformers } from "./embed/embed.js";
 import { placeParts } from "./embed/place-parts.js";
 import { readStructure, type Structure, splitStructure } from "./embed/structure.js";
 import { writeStructureBlock } from "./embed/structure-block.js";
+import type { Skeleton } from "./featurize.js";
 import type { OpenChemLib } from "./openchemlib.js";
-import type { Rdkit } from "./rdkit.js";
-import { RdkitFailure } from "./rdkit.js";
-import { PICKLE_OPTIONS, type PickledMolecule, readPickle } from "./rdkit-pickle.js";
+import { type Rdkit, RdkitFailure, type RdkitMolecule } from "./rdkit.js";
+import { PICKLE_OPTIONS, type PickledMolecule, PickleError, readPickle } from "./rdkit-pickle.js";
 
 /** Part of every cache key: geometries made by other rules must not be taken for these. */
 export const CONFORMER_RULES = 1;
@@ -34,14 +33,16 @@ export interface GeneratedConformers {
   readonly failure: string | null;
   /** The time limit cut the search short: another run may find more. */
   readonly timedOut: boolean;
+  /** Atomic numbers of the atoms of the SMILES. */
+  readonly elements: Uint8Array;
+  /** Configured centres and double bonds of the SMILES. */
+  readonly configured: number;
 }
 
 export const DEFAULT_EFFORT = 4;
 
 /**
  * Geometries of a SMILES as it stands: configured centres and double bonds come out as written, the others either way.
- *
- * @throws MoleculeError if RDKit cannot read the SMILES
  */
 export function generateConformers(
   rdkit: Rdkit,
@@ -50,7 +51,15 @@ export function generateConformers(
   settings: ConformerSettings,
 ): GeneratedConformers {
   const deadline = performance.now() + 1000 * settings.timeout;
-  const { structure, pickled } = readSmiles(rdkit, smiles);
+  let read: ReturnType<typeof readSmiles>;
+  try {
+    read = readSmiles(rdkit, smiles);
+  } catch (error) {
+    if (!(error instanceof RdkitFailure || error instanceof PickleError)) throw error;
+    const failure = `structure: ${error.message}`;
+    return { positions: [], energies: [], failure, timedOut: false, elements: new Uint8Array(0), configured: 0 };
+  }
+  const { structure, pickled } = read;
   const random = Random.fromSeed(settings.seed).split("conformers", smiles);
   const parts = splitStructure(structure);
   const outcomes: EmbedOutcome[] = [];
@@ -65,7 +74,7 @@ export function generateConformers(
       random.split("part", number),
       options,
     );
-    if (outcome.conformers.length === 0) return failed(describeFailure(outcome), outcome.timedOut);
+    if (outcome.conformers.length === 0) return failed(pickled, describeFailure(outcome), outcome.timedOut);
     outcomes.push(outcome);
   }
   const timedOut = outcomes.some((outcome) => outcome.timedOut);
@@ -86,12 +95,43 @@ export function generateConformers(
     positions.push(Float32Array.from(x.subarray(0, 3 * pickled.atoms)));
     energies.push(covered ? chosen.reduce((sum, { energy }) => sum + energy, 0) : Number.NaN);
   }
-  if (positions.length === 0) return failed("stereo: RDKit reads another configuration from every geometry", timedOut);
-  return { positions, energies, failure: null, timedOut };
+  if (positions.length === 0) {
+    return failed(pickled, "stereo: RDKit reads another configuration from every geometry", timedOut);
+  }
+  return { ...failed(pickled, "", timedOut), positions, energies, failure: null };
 }
 
-function failed(failure: string, timedOut: boolean): GeneratedConformers {
-  return { positions: [], energies: [], failure, timedOut };
+function failed(pickled: PickledMolecule, failure: string, timedOut: boolean): GeneratedConformers {
+  const { atomicNumber, chirality, bondStereo } = pickled;
+  const configured = countConfigured(chirality, bondStereo);
+  return { positions: [], energies: [], failure, timedOut, elements: atomicNumber.slice(), configured };
+}
+
+/** @param chirality RDKit's tags @param bondStereo RDKit's */
+export function countConfigured(chirality: Uint8Array, bondStereo: Uint8Array): number {
+  return chirality.filter(isHanded).length + bondStereo.filter((stereo) => stereo >= 2).length;
+}
+
+/**
+ * The geometries over the atoms of a record, whose SMILES has them in another order.
+ *
+ * @param order the record's atom at each place of the SMILES
+ * @returns [atoms, 3] each, or null where the atoms or the stereo of the two do not agree
+ */
+export function positionsInRecordOrder(
+  { positions, elements, configured }: GeneratedConformers,
+  record: Skeleton,
+): Float32Array[] | null {
+  const { order } = record;
+  if (order.length !== elements.length || configured !== record.configured) return null;
+  if (!order.every((atom, place) => record.elements[atom] === elements[place])) return null;
+  return positions.map((found) => {
+    const placed = new Float32Array(found.length);
+    order.forEach((atom, place) => {
+      placed.set(found.subarray(3 * place, 3 * place + 3), 3 * atom);
+    });
+    return placed;
+  });
 }
 
 function describeFailure({ failures, timedOut }: EmbedOutcome): string {
@@ -102,25 +142,26 @@ function describeFailure({ failures, timedOut }: EmbedOutcome): string {
 
 /** The SMILES with all hydrogens, those that it does not name behind its own atoms; and as RDKit reads it without them. */
 function readSmiles(rdkit: Rdkit, smiles: string): { structure: Structure; pickled: PickledMolecule } {
+  const molecule = rdkit.parse(smiles, '{"removeHs":false}');
   try {
-    const molecule = rdkit.parse(smiles, '{"removeHs":false}');
-    try {
-      const pickled = readPickle(molecule.get_as_uint8array(PICKLE_OPTIONS));
-      molecule.add_hs_in_place();
-      return { structure: readStructure(molecule.get_json()), pickled };
-    } finally {
-      molecule.delete();
-    }
-  } catch (error) {
-    if (error instanceof RdkitFailure) throw new MoleculeError("unparsable-smiles", error.message, {}, { cause: error });
-    throw error;
+    const pickled = readPickle(molecule.get_as_uint8array(PICKLE_OPTIONS));
+    molecule.add_hs_in_place();
+    return { structure: readStructure(molecule.get_json()), pickled };
+  } finally {
+    molecule.delete();
   }
 }
 
 /** Whether RDKit reads the configuration of the SMILES from the geometry, wherever the SMILES has one. */
 function keepsStereo(rdkit: Rdkit, structure: Structure, expected: PickledMolecule, x: Float64Array): boolean {
   if (structure.centres.length === 0 && structure.stereoBonds.length === 0) return true;
-  const molecule = rdkit.parse(writeStructureBlock(structure, x), '{"removeHs":false}');
+  let molecule: RdkitMolecule;
+  try {
+    molecule = rdkit.parse(writeStructureBlock(structure, x), '{"removeHs":false}');
+  } catch (error) {
+    if (error instanceof RdkitFailure) return false;
+    throw error;
+  }
   try {
     const seen = readPickle(molecule.get_as_uint8array(PICKLE_OPTIONS));
     const atomsKept = expected.chirality.every((tag, atom) => !isHanded(tag) || seen.chirality[atom] === tag);

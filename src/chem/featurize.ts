@@ -1,8 +1,9 @@
 // One molecule as text → `Molecule`, with the atom and bond features of OGB as the reference computes them.
 import { MoleculeError, type RejectCode, type SourceLocation } from "../errors.js";
+import { countConfigured } from "./conformers.js";
 import { hasReadableCoordinates, molAtomCount, withoutCoordinates } from "./mol-block.js";
 import { ATOM_FEATURES, BOND_FEATURES, type Molecule, type RawRecord } from "./molecule.js";
-import { type Rdkit, RdkitFailure } from "./rdkit.js";
+import { type Rdkit, RdkitFailure, type RdkitMolecule } from "./rdkit.js";
 import { PICKLE_OPTIONS, type PickledMolecule, PickleError, readPickle } from "./rdkit-pickle.js";
 import { structureKey } from "./structure-key.js";
 import { xyzToMolBlock } from "./xyz.js";
@@ -12,14 +13,40 @@ export interface FeaturizeOptions {
   readonly hydrogens: boolean;
   /** Larger molecules are refused. Counted after hydrogens are folded. */
   readonly maxAtoms: number;
+  /** Guess the bonds of XYZ records that give none; such records are refused otherwise. */
+  readonly perceiveBonds?: boolean;
   /** Names of columns or property tags that become `labels`; NaN where missing or not a number. */
   readonly labels?: readonly string[];
+  /**
+   * Give records without a geometry a `skeleton`, from which one can be generated; with `hydrogens` all hydrogens of
+   * such a record become atoms, named or not.
+   */
+  readonly skeletons?: boolean;
+}
+
+/** What generating a geometry needs to know of a record. */
+export interface Skeleton {
+  /** RDKit's canonical SMILES. */
+  readonly smiles: string;
+  /** The record's atom at each place of the SMILES. */
+  readonly order: readonly number[];
+  /** Atomic numbers of the record's atoms. */
+  readonly elements: Uint8Array;
+  /** Configured centres and double bonds of the record. */
+  readonly configured: number;
 }
 
 export interface FeaturizedMolecule {
   readonly molecule: Molecule;
-  /** What was left out or assumed, each `code: explanation`; codes: `no-3d`, `implicit-hydrogens`. */
+  /** What was left out or assumed, each `code: explanation`; codes: `no-3d`, `implicit-hydrogens`, `perceived-bonds`. */
   readonly notes: readonly string[];
+  /** Null unless it was asked for and there is no geometry. */
+  readonly skeleton: Skeleton | null;
+}
+
+/** A pickle and what was read beside it. */
+interface ReadMolecule extends PickledMolecule {
+  readonly skeleton: Skeleton | null;
 }
 
 /** RDKit recurses along chains and the host's stack ends near 4,400 atoms in a row: longer texts are refused before it tries. */
@@ -63,7 +90,7 @@ export function featurize(rdkit: Rdkit, record: RawRecord, options: FeaturizeOpt
     structureKey: structureKey(atomFeatures, pickled.bondAtoms, bondFeatures),
     labels: readLabels(record, options.labels ?? []),
   };
-  return { molecule, notes };
+  return { molecule, notes, skeleton: positions ? null : pickled.skeleton };
 }
 
 function locationOf({ file, line, record, name }: RawRecord): SourceLocation {
@@ -81,27 +108,26 @@ function readText(
   options: FeaturizeOptions,
   notes: string[],
   location: SourceLocation,
-): PickledMolecule {
-  const details = options.hydrogens ? '{"removeHs":false}' : '{"removeHs":true}';
+): ReadMolecule {
   if (record.format === "smiles") {
     const smiles = record.text.trim();
     if (smiles === "") throw new MoleculeError("empty-line", "the line is empty", location);
     if (smiles.length > LONGEST_CHAIN) refuseTooLarge(estimateSmilesAtoms(smiles), LONGEST_CHAIN, location);
-    return readWithRdkit(rdkit, smiles, details, "unparsable-smiles", location);
+    return readWithRdkit(rdkit, smiles, options, "unparsable-smiles", location);
   }
   let molBlock = record.text;
   if (record.format === "xyz") {
-    const conversion = xyzToMolBlock(record.text, location);
+    const conversion = xyzToMolBlock(record.text, location, options.perceiveBonds);
     molBlock = conversion.molBlock;
     notes.push(...conversion.notes);
   }
   refuseTooLarge(molAtomCount(molBlock), LONGEST_CHAIN, location);
   try {
-    return readWithRdkit(rdkit, molBlock, details, "unparsable-record", location);
+    return readWithRdkit(rdkit, molBlock, options, "unparsable-record", location);
   } catch (error) {
     // RDKit refuses a block for coordinates that are not numbers; the graph in it may still be good.
     if (!(error instanceof MoleculeError) || hasReadableCoordinates(molBlock)) throw error;
-    const pickled = readWithRdkit(rdkit, withoutCoordinates(molBlock), details, "unparsable-record", location);
+    const pickled = readWithRdkit(rdkit, withoutCoordinates(molBlock), options, "unparsable-record", location);
     notes.push("no-3d: coordinates that are not finite numbers");
     return { ...pickled, conformer: null };
   }
@@ -110,14 +136,16 @@ function readText(
 function readWithRdkit(
   rdkit: Rdkit,
   text: string,
-  details: string,
+  { hydrogens, skeletons }: FeaturizeOptions,
   code: RejectCode,
   location: SourceLocation,
-): PickledMolecule {
+): ReadMolecule {
   try {
-    const molecule = rdkit.parse(text, details);
+    const molecule = rdkit.parse(text, hydrogens ? '{"removeHs":false}' : '{"removeHs":true}');
     try {
-      return readPickle(molecule.get_as_uint8array(PICKLE_OPTIONS));
+      const pickled = readPickle(molecule.get_as_uint8array(PICKLE_OPTIONS));
+      if (!skeletons || pickled.atoms === 0 || readPositions(pickled, [])) return { ...pickled, skeleton: null };
+      return withSkeleton(molecule, pickled, hydrogens);
     } finally {
       molecule.delete();
     }
@@ -125,6 +153,21 @@ function readWithRdkit(
     if (!(error instanceof RdkitFailure || error instanceof PickleError)) throw error;
     throw new MoleculeError(code, error.message, location, { cause: error });
   }
+}
+
+function withSkeleton(molecule: RdkitMolecule, read: PickledMolecule, hydrogens: boolean): ReadMolecule {
+  let pickled = read;
+  if (hydrogens) {
+    molecule.add_hs_in_place();
+    pickled = readPickle(molecule.get_as_uint8array(PICKLE_OPTIONS));
+  }
+  const skeleton = {
+    smiles: molecule.get_smiles(),
+    order: JSON.parse(molecule.get_prop("_smilesAtomOutputOrder")) as number[],
+    elements: pickled.atomicNumber,
+    configured: countConfigured(pickled.chirality, pickled.bondStereo),
+  };
+  return { ...pickled, skeleton };
 }
 
 /** Atoms that a SMILES names, hydrogens aside; close enough to refuse what RDKit could not take. */

@@ -51,7 +51,13 @@ export function distanceBounds(structure: Structure, ideal: IdealGeometry): Dist
   boundAngles(draft);
   const { bonds } = structure;
   for (let bond = 0; 2 * bond < bonds.length; bond++) {
-    setBounds(draft, bonds[2 * bond], bonds[2 * bond + 1], ideal.bondLength[bond] - 0.01, ideal.bondLength[bond] + 0.01);
+    setBounds(
+      draft,
+      bonds[2 * bond],
+      bonds[2 * bond + 1],
+      ideal.bondLength[bond] - 0.01,
+      ideal.bondLength[bond] + 0.01,
+    );
   }
   smooth(draft);
   const values = new Float64Array(n * n);

@@ -93,7 +93,7 @@ function readShape(structure: Structure): Shape {
   const heavy = new Set([6, 7]);
   for (let atom = 0; atom < atoms; atom++) {
     // Sulfones, phosphates: double bonds without a plane.
-    if (neighbours[atom].length > 3 || atomicNumber[atom] > 10 && neighbours[atom].length > 2) planar[atom] = 0;
+    if (neighbours[atom].length > 3 || (atomicNumber[atom] > 10 && neighbours[atom].length > 2)) planar[atom] = 0;
     if (neighbours[atom].length !== 2 || atomicNumber[atom] > 10) linear[atom] = 0;
   }
   const double = planar.slice();
@@ -127,7 +127,13 @@ function guessAngle({ structure, planar, linear }: Shape, i: number, apex: numbe
 }
 
 /** Angles in small rings are smaller than their atoms would have them, and those beside the ring larger. */
-function angleRange({ structure, atomRings, planar }: Shape, i: number, apex: number, k: number, rest: number): AngleRange {
+function angleRange(
+  { structure, atomRings, planar }: Shape,
+  i: number,
+  apex: number,
+  k: number,
+  rest: number,
+): AngleRange {
   const around = structure.neighbours[apex].length;
   if (around > 4) return { low: 75, high: 180 };
   let low = rest - 2;

@@ -1,0 +1,71 @@
+// Where featurizing gets geometries for records that have none: generated, or found in the cache.
+import {
+  CONFORMER_RULES,
+  type ConformerSettings,
+  DEFAULT_EFFORT,
+  type GeneratedConformers,
+  generateConformers,
+  positionsInRecordOrder,
+} from "../chem/conformers.js";
+import type { Skeleton } from "../chem/featurize.js";
+import { loadOpenChemLib } from "../chem/openchemlib.js";
+import type { Rdkit } from "../chem/rdkit.js";
+import { type ConformerCache, conformerKey, openConformerCache } from "./conformer-cache.js";
+
+export interface ConformerOptions extends ConformerSettings {
+  /** Folder of geometries that were generated before; none by default. */
+  readonly cacheDir?: string;
+}
+
+export const DEFAULT_CONFORMER_SEED = 0;
+/** Seconds a molecule. */
+export const DEFAULT_CONFORMER_TIMEOUT = 10;
+
+export interface ConformerSource {
+  /** Geometries over the atoms of the record, by energy; and remarks, each the kind that is counted. */
+  conformersOf(skeleton: Skeleton): { readonly positions: readonly Float32Array[]; readonly notes: readonly string[] };
+  close(): void;
+}
+
+/** @param writer tells the cache files of the threads of a process apart */
+export async function openConformerSource(
+  rdkit: Rdkit,
+  options: ConformerOptions,
+  writer: string,
+): Promise<ConformerSource> {
+  const openChemLib = await loadOpenChemLib();
+  const cache = options.cacheDir === undefined ? undefined : openConformerCache(options.cacheDir, writer);
+  const { count, seed, effort = DEFAULT_EFFORT } = options;
+  const versions = [CONFORMER_RULES, rdkit.version, openChemLib.version];
+  const generate = (smiles: string) =>
+    cached(cache, conformerKey([...versions, count, seed, effort, smiles]), () =>
+      generateConformers(rdkit, openChemLib, smiles, options),
+    );
+  return {
+    conformersOf(skeleton) {
+      const found = generate(skeleton.smiles);
+      if (found.failure !== null) return { positions: [], notes: [`no-conformer: ${found.failure.split(":", 1)[0]}`] };
+      const positions = positionsInRecordOrder(found, skeleton);
+      if (!positions) return { positions: [], notes: ["no-conformer: canonical SMILES differs"] };
+      return { positions, notes: remarks(found, count) };
+    },
+    close: () => cache?.close(),
+  };
+}
+
+/** What a time limit cut short depends on the machine's load: it is not kept. */
+function cached(cache: ConformerCache | undefined, key: string, make: () => GeneratedConformers): GeneratedConformers {
+  const known = cache?.get(key);
+  if (known) return known;
+  const found = make();
+  if (!found.timedOut) cache?.put(key, found);
+  return found;
+}
+
+function remarks({ energies, positions, timedOut }: GeneratedConformers, wanted: number): string[] {
+  const notes = ["generated-conformer"];
+  if (Number.isNaN(energies[0])) notes.push("conformer-without-mmff94");
+  if (positions.length < wanted)
+    notes.push(timedOut ? "fewer-conformers: timeout" : "fewer-conformers: no other shape");
+  return notes;
+}
