@@ -1,35 +1,15 @@
 // Writes a graph as the bytes of an ONNX model (protobuf wire format, field numbers of onnx.proto3).
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { Attribute, DataType, Graph, Node, Value } from "./graph.js";
+import { initializer, liveNodes, placeInitializers, usedValues } from "./initializers.js";
 import type { Dim } from "./shape.js";
+import { ELEMENT_TYPES, entry, integer, message, text } from "./wire.js";
+
+export { liveNodes };
 
 const OPSET = 20;
 const IR_VERSION = 9;
 const MICROSOFT_OPSET = 1;
-
-/** TensorProto.DataType */
-export const ELEMENT_TYPES: Readonly<Record<DataType, number>> = {
-  float32: 1,
-  uint8: 2,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float64: 11,
-};
-
-function message(writer: BinaryWriter, field: number, write: (writer: BinaryWriter) => void): void {
-  writer.tag(field, WireType.LengthDelimited).fork();
-  write(writer);
-  writer.join();
-}
-
-function text(writer: BinaryWriter, field: number, value: string): void {
-  writer.tag(field, WireType.LengthDelimited).string(value);
-}
-
-function integer(writer: BinaryWriter, field: number, value: number): void {
-  writer.tag(field, WireType.Varint).int64(value);
-}
 
 /** AttributeProto; a number is an integer unless the attribute is one of the float ones. */
 const FLOAT_ATTRIBUTES = new Set(["alpha", "beta", "epsilon"]);
@@ -99,20 +79,6 @@ function valueInfo(writer: BinaryWriter, name: string, value: Value): void {
   );
 }
 
-/**
- * Nodes that the outputs need, in order of computation: what only a dropped output used is not written.
- */
-export function liveNodes(graph: Graph): readonly Node[] {
-  const needed = new Set<Node>();
-  const pending = graph.outputs.map((output) => output.value);
-  for (let value = pending.pop(); value; value = pending.pop()) {
-    if (!value.producer || needed.has(value.producer)) continue;
-    needed.add(value.producer);
-    pending.push(...value.producer.inputs);
-  }
-  return graph.nodes.filter((candidate) => needed.has(candidate));
-}
-
 /** The public name of each output whose value can carry it; an input, or a value given out twice, needs a copy. */
 function outputNames(graph: Graph): Names {
   const names = new Map<Value, string>();
@@ -154,13 +120,25 @@ export interface EncodeOptions {
    * before it copies the other outputs.
    */
   readonly sequenceOutput?: string;
+  /**
+   * Numbers of graph inputs that become constants of the model. With them, inputs that no output needs are left out.
+   */
+  readonly initializers?: ReadonlyMap<string, Float32Array>;
+  /** Name of a file beside the model that holds the bytes of the initializers instead (models of 2 GiB and more). */
+  readonly externalFile?: string;
+  /** `metadata_props` of the model. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /** ONNX model bytes. The graph inputs and outputs keep their names; nodes that no output needs are left out. */
-export function encodeModel(graph: Graph, { sequenceOutput }: EncodeOptions = {}): Uint8Array {
+export function encodeModel(graph: Graph, options: EncodeOptions = {}): Uint8Array {
+  const { sequenceOutput, initializers, externalFile, metadata = {} } = options;
   const nodes = liveNodes(graph);
   const names = outputNames(graph);
-  const used = new Set([...nodes.flatMap((item) => item.inputs), ...graph.outputs.map((output) => output.value)]);
+  const used = usedValues(graph, nodes);
+  const placed = initializers ? placeInitializers(graph, initializers) : [];
+  const fixed = new Set(placed.map(({ value }) => value));
+  const inputs = graph.inputs.filter((input) => !initializers || (used.has(input) && !fixed.has(input)));
   const writer = new BinaryWriter();
   integer(writer, 1, IR_VERSION);
   text(writer, 2, "moleblend");
@@ -183,7 +161,8 @@ export function encodeModel(graph: Graph, { sequenceOutput }: EncodeOptions = {}
     text(body, 2, graph.name);
     if (sequenceOutput) message(body, 5, (w) => tensor(w, sequenceElement(graph, sequenceOutput)));
     for (const value of graph.constants) if (used.has(value)) message(body, 5, (w) => tensor(w, value));
-    for (const input of graph.inputs) message(body, 11, (w) => valueInfo(w, input.name, input));
+    for (const item of placed) message(body, 5, (w) => initializer(w, item, externalFile));
+    for (const input of inputs) message(body, 11, (w) => valueInfo(w, input.name, input));
     if (sequenceOutput) message(body, 12, (w) => sequenceInfo(w, sequenceOutput));
     for (const { name, value } of graph.outputs) message(body, 12, (w) => valueInfo(w, name, value));
   });
@@ -194,5 +173,6 @@ export function encodeModel(graph: Graph, { sequenceOutput }: EncodeOptions = {}
     });
   opset("", OPSET);
   if (nodes.some((item) => item.domain)) opset("com.microsoft", MICROSOFT_OPSET);
+  for (const [key, value] of Object.entries(metadata)) entry(writer, 14, key, value);
   return writer.finish();
 }
