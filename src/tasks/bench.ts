@@ -27,6 +27,8 @@ export interface BenchOptions {
   readonly threads?: number;
   /** Adds an operator profile of the training graph. */
   readonly profile?: boolean;
+  /** Measures the matrix products of a step alone, in the same process. */
+  readonly yardstick?: boolean;
   readonly onProgress?: (message: string) => void;
 }
 
@@ -101,6 +103,7 @@ export async function bench(options: BenchOptions): Promise<BenchReport> {
     budget = 60,
     threads = availableParallelism(),
     profile = false,
+    yardstick = false,
   } = options;
   const { corpus } = await corpusFromInput([options.input], options.cacheDir);
   const smiles = corpus.dir === options.input ? [] : await someSmiles(options.input, SMILES_MEASURED);
@@ -119,6 +122,7 @@ export async function bench(options: BenchOptions): Promise<BenchReport> {
         warmup: 3,
         threads,
         profile,
+        yardstick,
         budget,
       }),
     );
@@ -130,13 +134,19 @@ export async function bench(options: BenchOptions): Promise<BenchReport> {
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 function formatResult(result: PresetResult): string[] {
-  const { preset, parameters, batchSize, meanAtoms, shares, nodes } = result;
+  const { preset, parameters, batchSize, meanAtoms, shares, nodes, yardstick } = result;
   const lines = [
     `${preset}: ${result.moleculesPerSecond.toFixed(1)} molecules/s (${result.moleculesPerSecondWithData.toFixed(1)} with waiting for data)`,
     `  ${(parameters / 1e6).toFixed(1)} M parameters, batch ${batchSize}, ${meanAtoms.toFixed(1)} atoms a molecule, ${result.steps} steps`,
     `  step ${(result.stepSeconds * 1000).toFixed(1)} ms, of the time: runtime ${percent(shares.runtime)}, optimizer ${percent(shares.optimizer)}, waiting for data ${percent(shares.data)}`,
     `  peak memory ${result.peakMemoryMB.toFixed(0)} MB, session created in ${result.sessionSeconds.toFixed(2)} s, a batch made in ${(result.batchSeconds * 1000).toFixed(1)} ms`,
   ];
+  if (yardstick) {
+    const { seconds, stepSeconds, gigaflops, products, shapes } = yardstick;
+    lines.push(
+      `  ${products} matrix products (${shapes} shapes, ${gigaflops.toFixed(2)} GFLOP) alone ${(seconds * 1000).toFixed(1)} ms at ${(gigaflops / seconds).toFixed(0)} GFLOP/s: ${percent(seconds / stepSeconds)} of a step on that batch (${(stepSeconds * 1000).toFixed(1)} ms)`,
+    );
+  }
   if (!nodes) return lines;
   const total = nodes.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
   const table = (rows: ReturnType<typeof sumBy>) =>

@@ -2,20 +2,25 @@
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { BatchTensors } from "../../blend/tensors.js";
 import { planBatches } from "../../data/batches.js";
 import { openCorpus } from "../../data/corpus.js";
+import { trainingGraph } from "../../model/graphs.js";
 import { dropoutInputs } from "../../model/inputs.js";
 import { initialise } from "../../model/parameters.js";
 import { Random } from "../../random.js";
 import { type ProfiledNode, readProfile } from "../../runtime/profile.js";
 import { loadBatches } from "../../train/batch-loader.js";
 import { type BatchRecipe, makeBatch } from "../../train/make-batch.js";
-import { pretrainSettings } from "../../train/settings.js";
+import { type PretrainSettings, pretrainSettings } from "../../train/settings.js";
 import { Trainer } from "../../train/trainer.js";
 import { type MeasureRequest, median, type PresetResult, smallMolecules } from "./result.js";
+import { measureProducts } from "./yardstick.js";
 
 const LEARNING_RATE = 1e-4;
 const SEED = 1;
+/** Steps before and after the products. */
+const YARDSTICK_STEPS = 5;
 
 async function measure(request: MeasureRequest): Promise<PresetResult> {
   const { preset, corpusDir, batchSize, steps, warmup, threads, profile, budget } = request;
@@ -72,6 +77,10 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
   const made = performance.now();
   for (let i = 0; i < Math.min(5, used.length); i++) makeBatch(corpus, used[i], recipe, Random.fromSeed(i));
   const makeSeconds = (performance.now() - made) / 1000 / Math.min(5, used.length);
+  const stepSeconds = median(times.runtime.map((value, i) => (value + times.optimizer[i]) / 1000));
+  const products = request.yardstick
+    ? await productsOfBatch(makeBatch(corpus, used[0], recipe, Random.fromSeed(SEED)), trainer, settings, threads)
+    : null;
   const parameters = trainer.slots.reduce((total, { size }) => total + size, 0);
   await trainer.close();
   let nodes: readonly ProfiledNode[] | null = null;
@@ -84,7 +93,7 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
     meanAtoms: atoms / molecules,
     moleculesPerSecond: molecules / (runtime + optimizer),
     moleculesPerSecondWithData: molecules / total,
-    stepSeconds: median(times.runtime.map((value, i) => (value + times.optimizer[i]) / 1000)),
+    stepSeconds,
     peakMemoryMB: process.resourceUsage().maxRSS / 1024,
     shares: { data: data / total, runtime: runtime / total, optimizer: optimizer / total },
     parameters,
@@ -94,7 +103,31 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
     batchSeconds: makeSeconds,
     tokenEfficiency,
     nodes,
+    yardstick: products,
   };
+}
+
+/** Products alone against whole steps on the same batch, in turn, so that a noisy machine disturbs both alike. */
+async function productsOfBatch(
+  batch: BatchTensors,
+  trainer: Trainer,
+  { model, dropout, lossWeights }: PretrainSettings,
+  threads: number,
+): Promise<PresetResult["yardstick"]> {
+  const [molecules, tokens] = batch["token_features"].shape;
+  const [pairRows] = batch["pair_features"].shape.slice(1);
+  const [spdRows] = batch["spd_selection"].shape;
+  const sizes = { batch: molecules, tokens, atoms: tokens - 1, pair_rows: pairRows, spd_rows: spdRows };
+  const steps: number[] = [];
+  const step = async () => {
+    const start = performance.now();
+    await trainer.backward(batch);
+    steps.push((performance.now() - start) / 1000);
+  };
+  for (let i = 0; i < YARDSTICK_STEPS; i++) await step();
+  const products = await measureProducts(trainingGraph(model, dropout, lossWeights), sizes, threads);
+  for (let i = 0; i < YARDSTICK_STEPS; i++) await step();
+  return { ...products, stepSeconds: median(steps) };
 }
 
 process.once("message", (request: MeasureRequest) => {

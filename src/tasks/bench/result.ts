@@ -1,5 +1,6 @@
 // What a benchmark of one preset asks for and gives.
 import type { ProfiledNode } from "../../runtime/profile.js";
+import type { Yardstick } from "./yardstick.js";
 
 export interface MeasureRequest {
   readonly preset: string;
@@ -12,6 +13,7 @@ export interface MeasureRequest {
   readonly warmup: number;
   readonly threads: number;
   readonly profile: boolean;
+  readonly yardstick: boolean;
   /** Seconds after which no further step begins. */
   readonly budget: number;
 }
@@ -40,6 +42,8 @@ export interface PresetResult {
   readonly tokenEfficiency: number;
   /** Operator profile, when it was asked for. */
   readonly nodes: readonly ProfiledNode[] | null;
+  /** The matrix products of one batch alone, and a whole step on that batch, when it was asked for. */
+  readonly yardstick: (Yardstick & { readonly stepSeconds: number }) | null;
 }
 
 /** Numbers of the smallest molecules, as many as have at most `mean` atoms on average; all of them if they do. */
