@@ -149,6 +149,14 @@ test("what is shown: path lengths by selection row, edges over the length of the
   for (let row = PAIR_ROWS.edge; row < PAIR_ROWS.spd; row++) assert.equal(at(row, 0, 3), 0, "none between fragments");
 });
 
+test("edges weigh one over the path length, which counts as five at most", () => {
+  const custom: Policy = { ...policy("blend"), pairs: [{ probability: 1, shows: ["edge"] }] };
+  const { batch, n } = build([chain(9)], { custom });
+  const tokens = n + 1;
+  const row = (PAIR_ROWS.edge * tokens + 1) * tokens + 1; // first hop, single bond, from atom 0
+  assert.deepEqual([...batch["pair_features"].data.subarray(row, row + 9)], [0, 60, 30, 20, 15, 12, 12, 12, 12]);
+});
+
 test("token features: a row a real atom, the graph token, degree or geometry as drawn", () => {
   const { batch, draws, n } = build([ethanol, methane]);
   const columns = TOKEN_COLUMNS.count;
