@@ -1,5 +1,7 @@
 // The command line as a whole.
 import { Command } from "commander";
+import { addExportCommand } from "./commands/export.js";
+import { addImportCommand } from "./commands/import.js";
 import { addPrepareCommand } from "./commands/prepare.js";
 import { addPretrainCommand } from "./commands/pretrain.js";
 import { addVerifyCommand } from "./commands/verify.js";
@@ -23,5 +25,7 @@ export function createProgram(): Command {
   addPrepareCommand(program);
   addPretrainCommand(program);
   addVerifyCommand(program);
+  addImportCommand(program);
+  addExportCommand(program);
   return program;
 }

@@ -35,7 +35,7 @@ export function standardGraph(graph: Graph): Graph {
   const copy = new Graph(graph.name);
   const values = new Map<Value, Value>();
   for (const input of graph.inputs) values.set(input, copy.input(input.name, input.dtype, input.shape));
-  const valueOf = (value: Value): Value => {
+  const mapped = (value: Value): Value => {
     const known = values.get(value);
     if (known) return known;
     if (!value.data)
@@ -45,7 +45,7 @@ export function standardGraph(graph: Graph): Graph {
     return constant;
   };
   for (const node of liveNodes(graph)) {
-    const inputs = node.inputs.map(valueOf);
+    const inputs = node.inputs.map(mapped);
     const rewrite = REWRITES[node.op];
     if (node.domain && !rewrite) {
       throw new UnsupportedOpError(
@@ -58,6 +58,6 @@ export function standardGraph(graph: Graph): Graph {
     const results = scope === null ? build() : copy.scope(scope, build);
     for (const [i, output] of node.outputs.entries()) values.set(output, results[i]);
   }
-  for (const { name, value } of graph.outputs) copy.output(name, valueOf(value));
+  for (const { name, value } of graph.outputs) copy.output(name, mapped(value));
   return copy;
 }
