@@ -85,6 +85,14 @@ export { type Label, Random } from "./random.js";
 export { graphRelations } from "./relations/graph.js";
 export { type GraphRelations, MAX_HOPS, UNREACHABLE } from "./relations/relations.js";
 export { Session, type SessionOptions, type Tensor } from "./runtime/session.js";
+export {
+  type BenchOptions,
+  type BenchReport,
+  bench,
+  describeMachine,
+  formatBench,
+  type Machine,
+} from "./tasks/bench.js";
 export { type PrepareOptions, type PrepareProgress, type PrepareSummary, prepare } from "./tasks/prepare.js";
 export { type PretrainJob, type PretrainSummary, pretrain, runSettings } from "./tasks/pretrain.js";
 export type { Comparison } from "./tasks/verify/comparison.js";

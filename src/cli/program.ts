@@ -1,5 +1,6 @@
 // The command line as a whole.
 import { Command } from "commander";
+import { addBenchCommand } from "./commands/bench.js";
 import { addExportCommand } from "./commands/export.js";
 import { addImportCommand } from "./commands/import.js";
 import { addPrepareCommand } from "./commands/prepare.js";
@@ -27,5 +28,6 @@ export function createProgram(): Command {
   addVerifyCommand(program);
   addImportCommand(program);
   addExportCommand(program);
+  addBenchCommand(program);
   return program;
 }
