@@ -35,7 +35,8 @@ export type RejectCode =
   | "truncated-record"
   | "too-many-atoms"
   | "no-atoms"
-  | "binary-data";
+  | "binary-data"
+  | "excluded";
 
 /** One molecule that cannot be used. Jobs catch it, write it to the rejects file and go on. */
 export class MoleculeError extends MoleblendError {

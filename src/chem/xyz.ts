@@ -1,5 +1,6 @@
-// XYZ text with bonds given in its comment line → V3000 MOL block, which RDKit reads.
+// XYZ text with bonds given in its comment line, or perceived → V3000 MOL block, which RDKit reads.
 import { MoleculeError, type SourceLocation } from "../errors.js";
+import { perceiveBonds } from "./perceive-bonds.js";
 
 interface XyzAtom {
   readonly element: string;
@@ -44,14 +45,15 @@ const CHARGE_BY_VALENCE: Readonly<Record<string, Readonly<Record<number, number>
 
 /**
  * Converts one XYZ record: a line with the number of atoms, a comment line, one line `element x y z` (Å) an atom. The comment
- * holds extended-XYZ keys: `bonds="0-1:1 1-2:1.5"` (atoms from 0; required for more than one atom), `charges="3:1 7:-1"`
+ * holds extended-XYZ keys: `bonds="0-1:1 1-2:1.5"` (atoms from 0; or `bonds="perceive"`; required for more than one atom unless `perceive` is set), `charges="3:1 7:-1"`
  * (formal charges, atoms from 0), `charge=0` (their sum, checked).
  *
  * All atoms are taken to be there, hydrogens included; a record without any hydrogen gets those that RDKit implies.
  *
+ * @param perceive guess the bonds where none are given (see `perceiveBonds`); the total charge is that of the comment, or 0
  * @throws MoleculeError where the record is cut off, malformed, has no bonds, or its charges do not sum up.
  */
-export function xyzToMolBlock(text: string, location: SourceLocation): XyzConversion {
+export function xyzToMolBlock(text: string, location: SourceLocation, perceive = false): XyzConversion {
   const fail = (reason: string): never => {
     throw new MoleculeError("unparsable-record", `XYZ: ${reason}`, location);
   };
@@ -70,9 +72,10 @@ export function xyzToMolBlock(text: string, location: SourceLocation): XyzConver
     atoms.push(parseAtom(line) ?? fail(`expected "element x y z" for atom ${i}, got ${quote(line)}`));
   }
   const bondText = commentValue(comment, "bonds");
+  if (bondText === "perceive" || (bondText === null && perceive)) return perceived(atoms, comment, fail);
   if (bondText === null && count > 1) {
     fail(
-      'no bonds given; put bonds="0-1:1 1-2:2 ..." (atoms from 0, orders 1, 2, 3, 1.5) into the comment line, or use SDF',
+      'no bonds given; put bonds="0-1:1 1-2:2 ..." (atoms from 0, orders 1, 2, 3, 1.5) into the comment line, use SDF, or have bonds perceived (--perceive-bonds)',
     );
   }
   const bonds = (bondText ?? "")
@@ -84,6 +87,21 @@ export function xyzToMolBlock(text: string, location: SourceLocation): XyzConver
       );
     });
   return writeMolBlock(atoms, bonds, formalCharges(atoms, bonds, comment, fail));
+}
+
+function perceived(atoms: readonly XyzAtom[], comment: string, fail: (reason: string) => never): XyzConversion {
+  const total = commentValue(comment, "charge");
+  const charge = total === null ? 0 : Number(total);
+  if (!Number.isInteger(charge)) fail(`charge=${total}: expected a whole number`);
+  const positions = atoms.flatMap(({ position }) => position.map((value) => Number(value.replace(/[dD]/, "e"))));
+  const found = perceiveBonds(
+    atoms.map((atom) => atom.element),
+    positions,
+    charge,
+  );
+  if ("reason" in found) return fail(found.reason);
+  const { molBlock } = writeMolBlock(atoms, found.bonds, found.charges, true);
+  return { molBlock, notes: ["perceived-bonds: guessed from the distances of the atoms"] };
 }
 
 function quote(text: string | undefined): string {
@@ -159,8 +177,8 @@ function writeMolBlock(
   atoms: readonly XyzAtom[],
   bonds: readonly XyzBond[],
   charges: readonly number[],
+  complete = atoms.some((atom) => atom.element === "H"),
 ): XyzConversion {
-  const complete = atoms.some((atom) => atom.element === "H");
   const valences = sumOrders(atoms.length, bonds);
   const lines = ["", "  moleblend         3D", "", "  0  0  0     0  0            999 V3000", "M  V30 BEGIN CTAB"];
   lines.push(`M  V30 COUNTS ${atoms.length} ${bonds.length} 0 0 0`, "M  V30 BEGIN ATOM");

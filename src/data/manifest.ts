@@ -27,6 +27,8 @@ export interface SourceFile {
   readonly bytes: number;
   /** Records read from it, rejects included. */
   readonly records: number;
+  /** Why it could be read in part only. */
+  readonly damage?: string;
 }
 
 export interface Manifest {

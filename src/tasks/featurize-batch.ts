@@ -11,6 +11,8 @@ export interface FeaturizeSettings {
   readonly hydrogens: boolean;
   readonly maxAtoms: number;
   readonly labels: readonly string[];
+  /** Guess the bonds of XYZ records that give none. */
+  readonly perceiveBonds?: boolean;
 }
 
 /** Outcome of a batch. Molecules and rejects are each in input order. */
@@ -34,7 +36,7 @@ function isRecord(item: ReadItem): item is RawRecord {
 
 /** @throws DatasetError, saying at which record, when featurizing fails for another reason than the molecule */
 export function featurizeBatch(rdkit: Rdkit, items: readonly ReadItem[], settings: FeaturizeSettings): BatchResult {
-  const { hydrogens, maxAtoms } = settings;
+  const { hydrogens, maxAtoms, perceiveBonds = false } = settings;
   const molecules: Molecule[] = [];
   const rejects: Reject[] = [];
   const notes: Record<string, number> = {};
@@ -47,7 +49,7 @@ export function featurizeBatch(rdkit: Rdkit, items: readonly ReadItem[], setting
       continue;
     }
     try {
-      const featurized = featurize(rdkit, item, { hydrogens, maxAtoms });
+      const featurized = featurize(rdkit, item, { hydrogens, maxAtoms, perceiveBonds });
       // A note reads "kind: details"; the kind is what can be counted.
       for (const text of featurized.notes) note(text.split(":", 1)[0]);
       molecules.push({ ...featurized.molecule, labels: readLabels(item, settings.labels, note) });

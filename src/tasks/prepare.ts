@@ -1,20 +1,27 @@
 // Files of molecules → corpus: reads records, featurizes them on all cores, and writes shards in input order.
 
-import { statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { loadRdkit } from "../chem/rdkit.js";
 import { CorpusWriter } from "../data/corpus-writer.js";
-import { MANIFEST_FILE, type Manifest, REJECTS_FILE, type SourceFile } from "../data/manifest.js";
-import { isReject, type ReaderOptions, type ReadItem, readRecords } from "../data/readers/index.js";
+import { MANIFEST_FILE, type Manifest, REJECTS_FILE } from "../data/manifest.js";
+import type { ReaderOptions } from "../data/readers/index.js";
 import { ConfigError, DatasetError } from "../errors.js";
-import type { BatchResult } from "./featurize-batch.js";
+import type { BatchResult, FeaturizeSettings } from "./featurize-batch.js";
 import { openFeaturizer } from "./featurize-pool.js";
+import { InputReader } from "./input-reader.js";
 import { mapOrdered } from "./map-ordered.js";
+import { resolveInputs } from "./resolve-inputs.js";
 
 export interface PrepareOptions {
-  /** Columns or property tags to keep as labels. */
+  /** Columns or property tags to keep as labels; those of `dataset` by default. */
   readonly labels?: readonly string[];
+  /** Name of a data set that is known (see `LABELLED_SETS`): says which columns hold SMILES and labels. */
+  readonly dataset?: string;
+  /** File that lists molecules to leave out (see `readExclusions`); they are counted as rejects. */
+  readonly exclude?: string;
+  /** Guess the bonds of XYZ records that give none from the distances of their atoms (see `perceiveBonds`). */
+  readonly perceiveBonds?: boolean;
   /** Keep hydrogens as atoms; off by default. */
   readonly hydrogens?: boolean;
   /** Molecules with more atoms are rejected; 256 by default (reference `max_node`). */
@@ -24,7 +31,7 @@ export interface PrepareOptions {
   /** Molecules a shard. */
   readonly shardSize?: number;
   /** How the inputs are read. */
-  readonly reader?: Omit<ReaderOptions, "onBytes">;
+  readonly reader?: Omit<ReaderOptions, "onBytes" | "onColumns" | "properties" | "derive">;
   readonly onProgress?: (progress: PrepareProgress) => void;
   /** Ends the job early; nothing is left behind. */
   readonly signal?: AbortSignal;
@@ -52,22 +59,19 @@ export interface PrepareSummary {
   readonly rejects: Readonly<Record<string, number>>;
   /** Remarks on molecules that were kept, by kind. */
   readonly notes: Readonly<Record<string, number>>;
+  /** Inputs that could be read in part only, and why; what came before is in the corpus. */
+  readonly damaged: readonly { readonly path: string; readonly reason: string }[];
   readonly workers: number;
   readonly seconds: number;
   readonly moleculesPerSecond: number;
 }
 
 const DEFAULT_MAX_ATOMS = 256;
-/** Records that travel to a thread together, and the characters of text at which a batch is full before that. */
-const BATCH_RECORDS = 256;
-const BATCH_CHARACTERS = 2 ** 20;
-/** Records of a file after which a label that none of them has is taken for a mistake. */
-const LABEL_PROBE = 1000;
-
 /**
- * Makes a corpus of molecule files. Records that cannot be used go to the rejects file; the job goes on.
+ * Makes a corpus of molecule files. Records that cannot be used go to the rejects file; the job goes on. An input that
+ * breaks off (damaged gzip, for instance) gives what was readable, and is listed as `damaged`.
  *
- * @throws DatasetError when an input cannot be read, a label column does not exist, `outDir` holds other files, or
+ * @throws DatasetError when an input cannot be read at all, a label column does not exist, `outDir` holds other files, or
  *   no molecule is left
  * @throws ConfigError for impossible options
  */
@@ -77,20 +81,19 @@ export async function prepare(
   options: PrepareOptions = {},
 ): Promise<PrepareSummary> {
   const started = performance.now();
-  const settings = {
-    labels: options.labels ?? [],
-    hydrogens: options.hydrogens ?? false,
-    maxAtoms: options.maxAtoms ?? DEFAULT_MAX_ATOMS,
-  };
   const workers = options.workers ?? availableParallelism();
-  checkOptions(inputs, settings.maxAtoms, workers);
+  const maxAtoms = options.maxAtoms ?? DEFAULT_MAX_ATOMS;
+  checkOptions(inputs, maxAtoms, workers);
+  const { labels, reader } = await resolveInputs(inputs, options);
+  const { hydrogens = false, perceiveBonds = false } = options;
+  const settings = { labels, hydrogens, maxAtoms, perceiveBonds };
   const { shardSize } = options;
   const writer = new CorpusWriter(outDir, {
-    labels: settings.labels,
+    labels,
     ...(shardSize === undefined ? {} : { shardSize }),
   });
   try {
-    const reading = new InputReader(inputs, settings.labels, options);
+    const reading = new InputReader(inputs, { labels, reader, exclude: options.exclude });
     const tally = await featurizeAll(reading, writer, workers, settings, options);
     if (writer.size === 0) throw new DatasetError(nothingLeft(inputs, reading, tally));
     const { version } = await loadRdkit();
@@ -123,7 +126,7 @@ async function featurizeAll(
   reading: InputReader,
   writer: CorpusWriter,
   workers: number,
-  settings: { labels: readonly string[]; hydrogens: boolean; maxAtoms: number },
+  settings: FeaturizeSettings,
   { onProgress, signal }: PrepareOptions,
 ): Promise<Tally> {
   const tally: Tally = { notes: {}, rejects: 0, firstReject: "" };
@@ -150,116 +153,9 @@ function store(result: BatchResult, writer: CorpusWriter, tally: Tally): void {
   for (const [kind, count] of Object.entries(result.notes)) tally.notes[kind] = (tally.notes[kind] ?? 0) + count;
 }
 
-/** Reads the inputs one after another in batches, and knows how far it is. */
-class InputReader {
-  readonly sources: SourceFile[] = [];
-  private file = "";
-  private fileBytes = 0;
-  private finishedBytes = 0;
-  private readonly totalBytes: number;
-
-  constructor(
-    private readonly inputs: readonly string[],
-    private readonly labels: readonly string[],
-    private readonly options: PrepareOptions,
-  ) {
-    this.totalBytes = inputs.reduce((sum, path) => sum + fileSize(path), 0);
-  }
-
-  get records(): number {
-    return this.sources.reduce((sum, source) => sum + source.records, 0);
-  }
-
-  progress(): Pick<PrepareProgress, "file" | "bytes" | "totalBytes"> {
-    return { file: this.file, bytes: this.finishedBytes + this.fileBytes, totalBytes: this.totalBytes };
-  }
-
-  async *batches(): AsyncGenerator<ReadItem[]> {
-    for (const path of this.inputs) {
-      this.file = path;
-      this.fileBytes = 0;
-      yield* this.batchesOf(path);
-      this.finishedBytes += fileSize(path);
-      this.fileBytes = 0;
-    }
-  }
-
-  private async *batchesOf(path: string): AsyncGenerator<ReadItem[]> {
-    const probe = new LabelProbe(path, this.labels);
-    const onBytes = (read: number) => {
-      this.fileBytes = read;
-    };
-    let items: ReadItem[] = [];
-    let characters = 0;
-    let records = 0;
-    for await (const item of readRecords(path, { ...this.options.reader, onBytes })) {
-      records++;
-      if (isReject(item)) {
-        items.push(item);
-      } else {
-        probe.see(item.properties);
-        items.push({ ...item, properties: pick(item.properties, this.labels) });
-        characters += item.text.length;
-      }
-      if (items.length >= BATCH_RECORDS || characters >= BATCH_CHARACTERS) {
-        yield items;
-        items = [];
-        characters = 0;
-      }
-    }
-    probe.end();
-    this.sources.push({ path, bytes: fileSize(path), records });
-    if (items.length > 0) yield items;
-  }
-}
-
-/** Notices a label that a file does not have, before the whole file is read. */
-class LabelProbe {
-  private readonly missing: Set<string>;
-  private readonly seen = new Set<string>();
-  private records = 0;
-
-  constructor(
-    private readonly path: string,
-    labels: readonly string[],
-  ) {
-    this.missing = new Set(labels);
-  }
-
-  /** @throws DatasetError once enough records have been seen without a label */
-  see(properties: Readonly<Record<string, string>>): void {
-    this.records++;
-    if (this.missing.size === 0) return;
-    for (const name of Object.keys(properties)) {
-      this.seen.add(name);
-      this.missing.delete(name);
-    }
-    if (this.records >= LABEL_PROBE) this.end();
-  }
-
-  /** @throws DatasetError when records were seen and none had some label */
-  end(): void {
-    if (this.missing.size === 0 || this.records === 0) return;
-    const missing = [...this.missing].map((name) => JSON.stringify(name)).join(", ");
-    const existing = this.seen.size > 0 ? [...this.seen].join(", ") : "none at all";
-    const probed = this.records >= LABEL_PROBE ? ` in its first ${this.records} records` : "";
-    throw new DatasetError(`${this.path}: label ${missing}: expected one of its columns, got${probed}: ${existing}`);
-  }
-}
-
-function pick(properties: Readonly<Record<string, string>>, names: readonly string[]): Record<string, string> {
-  const picked: Record<string, string> = {};
-  for (const name of names) if (properties[name] !== undefined) picked[name] = properties[name];
-  return picked;
-}
-
-/** 0 for what cannot be read: the reader says so in its own words. */
-function fileSize(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-}
-
 function nothingLeft(inputs: readonly string[], reading: InputReader, tally: Tally): string {
-  const first = tally.firstReject ? `; the first: ${tally.firstReject}` : "";
+  const damage = reading.sources.find((source) => source.damage !== undefined)?.damage;
+  const first = [damage && `; ${damage}`, tally.firstReject && `; the first: ${tally.firstReject}`].join("");
   return `${inputs.join(", ")}: expected molecules, got ${reading.records} records of which none can be used${first}`;
 }
 
@@ -276,6 +172,7 @@ function summarize(outDir: string, manifest: Manifest, workers: number, seconds:
     atoms,
     rejects: manifest.rejects,
     notes: manifest.notes,
+    damaged: manifest.sources.flatMap(({ path, damage }) => (damage === undefined ? [] : [{ path, reason: damage }])),
     workers,
     seconds,
     moleculesPerSecond: molecules / seconds,

@@ -2,6 +2,7 @@
 import { DatasetError } from "../../errors.js";
 import { type OnBytes, readBytes } from "./byte-source.js";
 import { cellProperties } from "./columns.js";
+import { type FileFormat, formatByName } from "./file-format.js";
 import { LineSplitter } from "./line-splitter.js";
 import { isReject, type ReadItem } from "./record-parser.js";
 import { TableRows } from "./table-rows.js";
@@ -36,6 +37,30 @@ export async function* readRows(path: string, onBytes?: OnBytes): AsyncGenerator
   splitter.end();
   rows.end();
   yield* ready;
+}
+
+/** The columns of a table; null for a file that is no CSV or TSV by its name. @throws DatasetError if it cannot be read */
+export async function tableColumns(path: string, forced?: FileFormat): Promise<readonly string[] | null> {
+  const format = forced ?? formatByName(path);
+  if (format !== "csv" && format !== "tsv") return null;
+  let names: readonly string[] | null = null;
+  const rows = new TableRows(path, format === "tsv" ? "\t" : "", {
+    header(cells) {
+      names = cells;
+    },
+    row() {},
+    unclosed() {},
+  });
+  const splitter = new LineSplitter(path, (line, number) => {
+    if (names === null) rows.line(line, number);
+  });
+  for await (const chunk of readBytes(path)) {
+    splitter.push(chunk);
+    if (names !== null) return names;
+  }
+  splitter.end();
+  rows.end();
+  return names;
 }
 
 /** Column that names the molecule of a row, where the records have titles to check it against. */
