@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { loadRdkit, type Rdkit } from "../chem/rdkit.js";
 import { DatasetError, MoleblendError } from "../errors.js";
 import { openSafetensorsFile } from "../train/safetensors-file.js";
+import { checkCheckpoints } from "./verify/checkpoint-check.js";
 import { checkCollate, type GoldenInput } from "./verify/collate-check.js";
 import { type Comparison, passes } from "./verify/comparison.js";
 import { checkFeaturize } from "./verify/featurize-check.js";
@@ -54,6 +55,9 @@ function findSets(dir: string, label: string, rdkit: Rdkit): Set[] {
   const has = (name: string) => existsSync(join(dir, name));
   if (has("molecules.jsonl"))
     return [{ label, check: () => checkFeaturize(rdkit, join(dir, "molecules.jsonl"), label) }];
+  if (has("manifest.json") && readdirSync(dir).some((name) => name.endsWith(".pt"))) {
+    return [{ label, check: () => checkCheckpoints(dir, label) }];
+  }
   if (has("config.json") && has("params.safetensors")) return [{ label, check: () => checkModel(dir, label) }];
   if (has("heads.safetensors") && has("results.json")) return [{ label, check: () => checkFinetune(dir, label) }];
   const collate = collateSets(dir, label, rdkit);
