@@ -1,5 +1,6 @@
 // Loads OpenChemLib once and takes from it the MMFF94 terms of a molecule: its atom types, charges and parameters.
 import { MoleblendError } from "../errors.js";
+import { Random } from "../random.js";
 import type { MmffTerms } from "./embed/mmff.js";
 import { mmffEnergy } from "./embed/mmff.js";
 import { type Structure, topologicalDistances } from "./embed/structure.js";
@@ -72,8 +73,30 @@ async function load(): Promise<OpenChemLib> {
   const inNode = "process" in globalThis;
   if (inNode) library.Resources.registerFromNodejs();
   else await library.Resources.registerFromUrl();
-  return { version: library.version, mmffTerms: (structure) => mmffTerms(library, structure) };
+  const openChemLib: OpenChemLib = {
+    version: library.version,
+    mmffTerms: (structure) => mmffTerms(library, structure),
+  };
+  const probe = openChemLib.mmffTerms(WATER);
+  if ("reason" in probe) throw new MoleblendError(`OpenChemLib: expected the MMFF94 terms of water: ${probe.reason}`);
+  return openChemLib;
 }
+
+/** Read at loading, to learn at once if no terms can be read. */
+const WATER: Structure = {
+  atoms: 3,
+  atomicNumber: Uint8Array.of(8, 1, 1),
+  charge: new Int8Array(3),
+  radicals: new Uint8Array(3),
+  isotope: new Uint16Array(3),
+  bonds: Uint16Array.of(0, 1, 0, 2),
+  bondOrder: Uint8Array.of(1, 1),
+  aromaticBond: new Uint8Array(2),
+  neighbours: [[1, 2], [0], [0]],
+  rings: [],
+  centres: [],
+  stereoBonds: [],
+};
 
 function mmffTerms(library: Library, structure: Structure): MmffTerms | MmffGap {
   // OpenChemLib moves hydrogens behind all other atoms; in that order its atoms and ours can be matched.
@@ -98,9 +121,13 @@ function mmffRefusal(error: unknown): string {
   return `MMFF94 does not cover it (${words.split("\n", 1)[0].slice(0, 100)})`;
 }
 
-/** Where the n-th atom is put while the terms are read: apart from each other, near enough for every nonbonded term. */
+/**
+ * Where the n-th atom is put while the terms are read: near enough for every nonbonded term (Å), and no three in a line,
+ * where torsions are not defined.
+ */
 function probePosition(index: number): readonly [number, number, number] {
-  return [2.1 * (index % 5) + 0.1 * (index % 7), 1.9 * (Math.floor(index / 5) % 5), 2.3 * Math.floor(index / 25)];
+  const random = Random.fromSeed(index);
+  return [12 * random.uniform(), 12 * random.uniform(), 12 * random.uniform()];
 }
 
 function buildMolecule(library: Library, structure: Structure, order: readonly number[]) {
