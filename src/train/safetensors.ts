@@ -56,7 +56,9 @@ const MAX_HEADER = 100_000_000;
 
 /** Bytes in memory as a source. */
 export function bytesSource(bytes: Uint8Array, name: string): ByteSource {
-  return { name, byteLength: bytes.length, read: (begin, end) => bytes.subarray(begin, end) };
+  // A Buffer would pass on its own `slice`, which does not copy.
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+  return { name, byteLength: plain.length, read: (begin, end) => plain.subarray(begin, end) };
 }
 
 /**
