@@ -1,5 +1,6 @@
 // The options that say how molecule files are read, shared by the commands that read them.
 import { type Command, Option } from "commander";
+import { LABELLED_SETS } from "../data/labelled-sets.js";
 import { FILE_FORMATS, type FileFormat } from "../data/readers/index.js";
 import type { PrepareOptions, PrepareProgress } from "../tasks/prepare.js";
 import { createProgress, type Progress, type ProgressMode } from "../train/progress.js";
@@ -14,6 +15,9 @@ export interface ReadingFlags {
   readonly propertiesTable?: string;
   readonly part?: string;
   readonly derive?: "qm9";
+  readonly dataset?: string;
+  readonly exclude?: string;
+  readonly perceiveBonds?: true;
 }
 
 export function addReadingOptions(command: Command): Command {
@@ -22,7 +26,7 @@ export function addReadingOptions(command: Command): Command {
     .option("--labels <names>", "columns or property tags to keep as labels, between commas", nameList)
     .option("--hydrogens", "keep hydrogens as atoms")
     .option("--max-atoms <count>", "reject molecules with more atoms (default: 256)", positiveInteger)
-    .option("--smiles-column <name>", "column of a CSV or TSV that holds the SMILES (default: found by its name)")
+    .option("--smiles-column <name>", "column of a table that holds the SMILES (default: found by its name)")
     .addOption(
       new Option("--format <format>", "read the files as this, whatever their names say").choices(FILE_FORMATS),
     )
@@ -30,7 +34,14 @@ export function addReadingOptions(command: Command): Command {
     .option("--part <name>", "part of a data set that comes with a split (train, valid, ...)")
     .addOption(
       new Option("--derive <set>", "add QM9's energies in eV and per free atoms to the properties").choices(["qm9"]),
-    );
+    )
+    .addOption(
+      new Option("--dataset <name>", "a known data set, whose SMILES and label columns are found by name").choices(
+        LABELLED_SETS.map((set) => set.name),
+      ),
+    )
+    .option("--exclude <file>", "list of molecules to leave out, such as QM9's uncharacterized.txt")
+    .option("--perceive-bonds", "guess the bonds of XYZ records that give none from the distances of their atoms");
 }
 
 /** Only what was given, so that nothing overrides a default. */
@@ -41,10 +52,11 @@ function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], un
 }
 
 export function readingOptions(flags: ReadingFlags): PrepareOptions {
-  const { labels, hydrogens, maxAtoms, smilesColumn, format, propertiesTable, part, derive } = flags;
+  const { labels, hydrogens, maxAtoms, dataset, exclude, perceiveBonds } = flags;
+  const { smilesColumn, format, propertiesTable, part, derive } = flags;
   const reader = given({ smilesColumn, format, propertiesTable, part, derive });
   return {
-    ...given({ labels, hydrogens, maxAtoms }),
+    ...given({ labels, hydrogens, maxAtoms, dataset, exclude, perceiveBonds }),
     ...(Object.keys(reader).length > 0 ? { reader } : {}),
   };
 }

@@ -31,7 +31,7 @@ export interface PrepareOptions {
   /** Molecules a shard. */
   readonly shardSize?: number;
   /** How the inputs are read. */
-  readonly reader?: Omit<ReaderOptions, "onBytes" | "onColumns" | "properties" | "derive">;
+  readonly reader?: Omit<ReaderOptions, "onBytes" | "onColumns" | "properties">;
   readonly onProgress?: (progress: PrepareProgress) => void;
   /** Ends the job early; nothing is left behind. */
   readonly signal?: AbortSignal;

@@ -2,9 +2,12 @@
 import type { Command } from "commander";
 import { type PrepareSummary, prepare } from "../../tasks/prepare.js";
 import { positiveInteger, wholeNumber } from "../arguments.js";
-import { alignColumns, printJson, printLines, thousands } from "../output.js";
+import { alignColumns, printJson, printLines, printRemark, thousands } from "../output.js";
 import { addReadingOptions, type ReadingFlags, readingOptions, readingProgress } from "../reading-options.js";
 import { listenForStop } from "../stop-request.js";
+
+/** The corpus is there, but not all of the inputs could be read. */
+const DONE_IN_PART = 3;
 
 interface PrepareFlags extends ReadingFlags {
   readonly out: string;
@@ -56,6 +59,8 @@ async function runPrepare(inputs: readonly string[], flags: PrepareFlags): Promi
     progress.finish();
     stop.dispose();
   }
+  for (const { reason } of summary.damaged) printRemark(`damaged input, read up to the damage: ${reason}`);
+  if (summary.damaged.length > 0) process.exitCode = DONE_IN_PART;
   if (flags.json) printJson(summary);
   else printLines(describe(summary));
 }
