@@ -13,6 +13,8 @@ export interface RdkitMolecule {
   get_svg(width: number, height: number): string;
   get_svg_with_highlights(details: string): string;
   get_num_atoms(): number;
+  /** Circular fingerprint, 8 bits a byte. @param details e.g. `{"radius":2,"nBits":1024}` */
+  get_morgan_fp_as_uint8array(details: string): Uint8Array;
   /** Makes every implied hydrogen an atom, behind all others. */
   add_hs_in_place(): boolean;
   /** A property as text, also those that RDKit keeps for itself, such as `_smilesAtomOutputOrder`. */

@@ -1,10 +1,7 @@
 // Writes a structure with coordinates as a V3000 MOL block, from which RDKit perceives stereo anew.
+import { ELEMENTS } from "../elements.js";
 import type { Structure } from "./structure.js";
 
-const SYMBOLS =
-  "* H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og".split(
-    " ",
-  );
 const DATIVE = 9;
 
 /** @param x Å [atoms, 3] */
@@ -19,7 +16,7 @@ export function writeStructureBlock(structure: Structure, x: Float64Array): stri
       radicals[atom] > 0 && radicals[atom] < 3 ? ` RAD=${radicals[atom] + 1}` : "",
       isotope[atom] ? ` MASS=${isotope[atom]}` : "",
     ];
-    lines.push(`M  V30 ${atom + 1} ${SYMBOLS[atomicNumber[atom]]} ${place} 0${details.join("")}`);
+    lines.push(`M  V30 ${atom + 1} ${ELEMENTS[atomicNumber[atom]]} ${place} 0${details.join("")}`);
   }
   lines.push("M  V30 END ATOM", "M  V30 BEGIN BOND");
   for (let bond = 0; bond < bondOrder.length; bond++) {
