@@ -220,6 +220,32 @@ function topologyTargets(
   };
 }
 
+/** The size of a batch and the tensors that the encoder reads of it. */
+function encoderFields(graphs: readonly GraphRelations[], draws: readonly MoleculeDraw[], geometry: boolean) {
+  const atoms = graphs.reduce((most, graph) => Math.max(most, graph.atoms), 0);
+  const size: BatchSize = { batch: graphs.length, atoms, tokens: atoms + 1 };
+  const { row, selection } = spdRows(graphs, draws);
+  const tensors: BatchTensors = {
+    token_features: tokenFeatures(graphs, draws, size),
+    pair_features: pairFeatures(graphs, draws, row, selection.shape[0], size),
+    spd_selection: selection,
+    ...(geometry ? geometryFields(graphs, draws, size) : {}),
+  };
+  return { size, tensors };
+}
+
+/**
+ * What the encoder reads of a batch and no target: for fine-tuning and inference.
+ * @param geometry whether the 3D relations are part of it
+ */
+export function buildEncoderBatch(
+  graphs: readonly GraphRelations[],
+  draws: readonly MoleculeDraw[],
+  geometry: boolean,
+): BatchTensors {
+  return encoderFields(graphs, draws, geometry).tensors;
+}
+
 /**
  * Every tensor of FIELDS that a model with this 3D target takes, for one batch.
  * @param graphs relations of each molecule
@@ -231,14 +257,9 @@ export function buildBatch(
   policy: Policy,
   target: GeometryTarget,
 ): BatchTensors {
-  const atoms = graphs.reduce((most, graph) => Math.max(most, graph.atoms), 0);
-  const size: BatchSize = { batch: graphs.length, atoms, tokens: atoms + 1 };
-  const { row, selection } = spdRows(graphs, draws);
+  const { size, tensors } = encoderFields(graphs, draws, true);
   return {
-    token_features: tokenFeatures(graphs, draws, size),
-    pair_features: pairFeatures(graphs, draws, row, selection.shape[0], size),
-    spd_selection: selection,
-    ...geometryFields(graphs, draws, size),
+    ...tensors,
     ...topologyTargets(graphs, draws, policy, size),
     ...fillGeometryTargets(graphs, draws, policy, target, size),
     ...fillNoiseTargets(graphs, draws, policy, size),

@@ -110,9 +110,12 @@ export function taskTrainingGraph(
   return graph;
 }
 
-/** Output: "logits" [batch, outputs], in the units of the head. */
-export function predictionGraph(config: ModelConfig, task: TaskConfig): Graph {
-  const { graph, logits } = assemble("predict", config, task, NO_DROPOUT);
+/**
+ * Output: "logits" [batch, outputs], in the units of the head.
+ * @param dropout stays on where an uncertainty is wanted from several draws
+ */
+export function predictionGraph(config: ModelConfig, task: TaskConfig, dropout: DropoutConfig = NO_DROPOUT): Graph {
+  const { graph, logits } = assemble("predict", config, task, dropout);
   graph.output("logits", logits);
   return graph;
 }

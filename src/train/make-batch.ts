@@ -18,9 +18,9 @@ export interface BatchRecipe {
   readonly droppath: "samples" | "positions";
 }
 
-/** The multipliers of every dropout place. */
-function dropoutTensors(
-  { dropout, droppath }: BatchRecipe,
+/** The multipliers of every dropout place. @param size lengths of the symbols batch, atoms and tokens */
+export function dropoutTensors(
+  { dropout, droppath }: Pick<BatchRecipe, "dropout" | "droppath">,
   size: Readonly<Record<string, number>>,
   random: Random,
 ): Record<string, BatchTensor> {

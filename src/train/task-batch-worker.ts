@@ -1,0 +1,33 @@
+// Thread that makes batches for fine-tuned models and embeddings, from rows of a corpus or from molecules sent to it.
+import { parentPort, workerData } from "node:worker_threads";
+import { openCorpus } from "../data/corpus.js";
+import { unpackMolecules } from "../data/packed-molecules.js";
+import { Random } from "../random.js";
+import { makeTaskBatch } from "./task-batch.js";
+import type { TaskBatchReply, TaskBatchRequest, TaskBatchSetup } from "./task-batch-pool.js";
+
+const { corpusDir, recipe, seed } = workerData as TaskBatchSetup;
+const corpus = corpusDir === null ? null : await openCorpus(corpusDir);
+const random = Random.fromSeed(seed);
+
+parentPort?.on("message", ({ id, molecules, labels }: TaskBatchRequest) => {
+  const reply = (message: TaskBatchReply, transfer: ArrayBuffer[] = []) => parentPort?.postMessage(message, transfer);
+  try {
+    const members =
+      molecules instanceof Int32Array
+        ? Array.from(molecules, (row) => {
+            if (!corpus) throw new TypeError("rows were asked for, but the thread has no corpus");
+            return corpus.get(row);
+          })
+        : unpackMolecules(molecules);
+    const tensors = makeTaskBatch(members, recipe, random.split(...labels));
+    reply(
+      { id, tensors },
+      Object.values(tensors).map((tensor) => tensor.data.buffer as ArrayBuffer),
+    );
+  } catch (error) {
+    // The error keeps its type name and text across the thread boundary.
+    const { name, message } = error as Error;
+    reply({ id, failure: { name, message } });
+  }
+});

@@ -1,0 +1,68 @@
+// One batch of a fine-tuned model: molecules that show everything, the weights of the readout, dropout multipliers.
+import { buildEncoderBatch } from "../blend/batch.js";
+import type { MoleculeDraw } from "../blend/draws.js";
+import { ATOM_MODALITIES, MODALITIES } from "../blend/policy.js";
+import type { BatchTensor, BatchTensors } from "../blend/tensors.js";
+import { atomCount, type Molecule } from "../chem/molecule.js";
+import type { DropoutInput } from "../model/inputs.js";
+import type { Readout } from "../model/task-graphs.js";
+import type { Random } from "../random.js";
+import { graphRelations } from "../relations/graph.js";
+import { dropoutTensors } from "./make-batch.js";
+
+/** Everything that a thread needs to know to make these batches; plain data. */
+export interface TaskRecipe {
+  /** Whether 3D relations enter; molecules without coordinates then show their 2D relations alone. */
+  readonly geometry: boolean;
+  readonly readout: Readout;
+  readonly dropout: readonly DropoutInput[];
+}
+
+/** Fine-tuning does not blend: every pair and atom shows all there is, without noise. */
+function showEverything(molecule: Molecule, geometry: boolean): MoleculeDraw {
+  const atoms = atomCount(molecule);
+  const positions = geometry ? molecule.positions : null;
+  const pairBits = MODALITIES.spd | MODALITIES.edge | (positions ? MODALITIES.geometry : 0);
+  const atomBits = ATOM_MODALITIES.degree | (positions ? ATOM_MODALITIES.geometry : 0);
+  return {
+    pairs: new Uint8Array(atoms * atoms).fill(pairBits),
+    atoms: new Uint8Array(atoms).fill(atomBits),
+    noise: new Float32Array(atoms * 3),
+    positions: positions ?? new Float32Array(atoms * 3),
+    located: new Uint8Array(atoms).fill(positions ? 1 : 0),
+    usable: true,
+  };
+}
+
+/** Weight of each token: 1 / atoms of its molecule (mean) or 1 (sum) for atoms, 0 for the graph token and padding. */
+function readoutWeights(atoms: readonly number[], tokens: number, readout: Readout): BatchTensor {
+  const data = new Float32Array(atoms.length * tokens);
+  atoms.forEach((count, b) => {
+    data.fill(readout === "mean" ? 1 / count : 1, b * tokens + 1, b * tokens + 1 + count);
+  });
+  return { data, shape: [atoms.length, tokens] };
+}
+
+/** @param random the stream of this batch, for dropout; the result is a function of the arguments alone */
+export function makeTaskBatch(molecules: readonly Molecule[], recipe: TaskRecipe, random: Random): BatchTensors {
+  const { geometry, readout, dropout } = recipe;
+  const graphs = molecules.map(({ atomFeatures, bonds, bondFeatures }) =>
+    graphRelations(atomFeatures, bonds, bondFeatures),
+  );
+  const draws = molecules.map((molecule) => showEverything(molecule, geometry));
+  const atoms = graphs.reduce((most, graph) => Math.max(most, graph.atoms), 0);
+  const size = { batch: molecules.length, atoms, tokens: atoms + 1 };
+  return {
+    ...buildEncoderBatch(graphs, draws, geometry),
+    ...(readout === "cls"
+      ? {}
+      : {
+          readout_weights: readoutWeights(
+            graphs.map((graph) => graph.atoms),
+            size.tokens,
+            readout,
+          ),
+        }),
+    ...dropoutTensors({ dropout, droppath: "samples" }, size, random),
+  };
+}
