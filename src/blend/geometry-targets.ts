@@ -72,14 +72,14 @@ export function fillGeometryTargets(
 export function fillNoiseTargets(
   graphs: readonly GraphRelations[],
   draws: readonly MoleculeDraw[],
-  { recover }: Policy,
+  { recover, denoiseLoneAtoms }: Policy,
   { batch, atoms: n }: BatchSize,
 ): Record<"noise_target" | "noise_total", BatchTensor> {
   const target = new Float32Array(batch * n * 3);
   const atoms: { readonly at: number; readonly vector: Float32Array }[] = [];
   graphs.forEach((graph, b) => {
     const { located, noise, atoms: shown, usable } = draws[b];
-    if (!usable || recover.noise === "none") return;
+    if (!usable || recover.noise === "none" || (graph.atoms === 1 && !denoiseLoneAtoms)) return;
     for (let i = 0; i < graph.atoms; i++) {
       if (!located[i] || (recover.noise === "shown" && !(shown[i] & ATOM_MODALITIES.geometry))) continue;
       atoms.push({ at: (b * n + i) * 3, vector: noise.subarray(i * 3, i * 3 + 3) });

@@ -32,6 +32,12 @@ export interface Policy {
     /** Denoising counts the atoms that show their (noisy) 3D feature, or all with a position. */
     readonly noise: "shown" | "all" | "none";
   };
+  /**
+   * Whether molecules of one atom count in the denoising loss, as in the reference. Their force is the bias of the head
+   * alone, which is 0 at the start: one of them makes the gradient norm of the first steps a million times larger, and
+   * clipping then stops all else.
+   */
+  readonly denoiseLoneAtoms: boolean;
 }
 
 /** Probabilities of a pair showing its path length, its edges or its distance. */
@@ -47,7 +53,7 @@ export const REFERENCE_PROBABILITIES: BlendProbabilities = { spd: 0.2, edge: 0.2
 const DEFAULT_HIDDEN_SHARE = 0.3;
 
 /** The paper: one modality a pair, everything recovered; an atom shows 3D as often as a pair does. */
-function blend({ spd, edge, geometry }: BlendProbabilities): Policy {
+function blend({ spd, edge, geometry }: BlendProbabilities): Omit<Policy, "denoiseLoneAtoms"> {
   return {
     name: "blend",
     pairs: [
@@ -92,6 +98,7 @@ export interface PolicyOptions {
   readonly probabilities?: BlendProbabilities;
   /** Share of the pairs that mask-2d and mask-3d hide. */
   readonly hiddenShare?: number;
+  readonly denoiseLoneAtoms?: boolean;
 }
 
 /**
@@ -104,9 +111,14 @@ export function policy(name: string, options: PolicyOptions = {}): Policy {
   if (!(hiddenShare > 0 && hiddenShare < 1)) {
     throw new ConfigError(`hidden share: expected a number between 0 and 1, got ${hiddenShare}`);
   }
+  const chosen = named(name, probabilities, hiddenShare);
+  return checkPolicy({ ...chosen, denoiseLoneAtoms: options.denoiseLoneAtoms ?? false });
+}
+
+function named(name: string, probabilities: BlendProbabilities, hiddenShare: number): Omit<Policy, "denoiseLoneAtoms"> {
   switch (name) {
     case "blend":
-      return checkPolicy(blend(probabilities));
+      return blend(probabilities);
     case "generate-3d":
       return { name, ...TOPOLOGY, recover: { ...nothing, geometry: "all" } };
     case "generate-2d":

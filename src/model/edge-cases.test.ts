@@ -54,9 +54,9 @@ const BATCHES: Readonly<Record<string, readonly [readonly Example[], readonly Lo
   "one molecule": [[ethanol], []],
   "single atoms only": [
     [methane, methane, methane],
-    ["spd", "edge", "geometry"],
+    ["spd", "edge", "geometry", "noise"],
   ],
-  "one single atom": [[methane], ["spd", "edge", "geometry"]],
+  "one single atom": [[methane], ["spd", "edge", "geometry", "noise"]],
   "a salt": [[salt], ["spd", "edge"]],
   "a salt beside others": [[salt, aceticAcid, methane], []],
   "distances far beyond 10": [[chain(40)], []],
@@ -85,6 +85,13 @@ for (const [what, [examples, absent]] of Object.entries(BATCHES)) {
     }
   });
 }
+
+test("molecules of one atom are denoised when the policy says so, as in the reference", async () => {
+  const official = policy("blend", { denoiseLoneAtoms: true });
+  const draws = draw([methane, methane, methane], {}, 3);
+  const { losses } = await step(batchOf([methane, methane, methane], { policy: official, draws }), "distance", "strong");
+  assert.notEqual(losses.noise, 0);
+});
 
 test("every policy, with and without coordinates", async () => {
   for (const name of POLICY_NAMES) {

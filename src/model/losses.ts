@@ -2,6 +2,7 @@
 import { EDGE_CLASSES, SPD_CLASSES } from "../data/fields.js";
 import type { Value } from "../onnx/graph.js";
 import * as ops from "../onnx/ops.js";
+import { product } from "../onnx/shape.js";
 import { MAX_HOPS } from "../relations/relations.js";
 import type { LossWeights, ModelConfig } from "./config.js";
 import type { Predictions } from "./heads.js";
@@ -19,9 +20,11 @@ function sumAll(x: Value): Value {
 
 /** Mean cross-entropy over the entries whose one-hot target is set. */
 function crossEntropy(logits: Value, target: Value, scale: Value, classes: number, rows: string): Value {
-  const logProbabilities = ops.logSoftmax(ops.reshape(logits, [rows, classes]));
-  const chosen = ops.mul(logProbabilities, ops.reshape(ops.cast(target, logits.dtype), [rows, classes]));
-  return ops.neg(ops.mul(sumAll(chosen), scale));
+  const elements = product([rows, classes]);
+  const logProbabilities = ops.reshape(ops.logSoftmax(ops.reshape(logits, [rows, classes])), [1, elements]);
+  // The sum over all entries as one dot product: its gradient is a single pass.
+  const chosen = ops.matMul(logProbabilities, ops.reshape(ops.cast(target, logits.dtype), [elements, 1]));
+  return ops.neg(ops.mul(ops.reshape(chosen, []), scale));
 }
 
 /** Weighted mean of 1 - cosine, where `target` is a unit vector times its weight and `total` the sum of the weights. */

@@ -86,7 +86,7 @@ export interface SettingOverrides extends PolicyOptions {
   readonly dropout?: number;
   /**
    * Everything as the reference does it: displacement target, its loss weights and dropout, one mask a batch, droppath
-   * over positions, official initialisation, no rotation.
+   * over positions, official initialisation, no rotation, lone atoms denoised.
    */
   readonly official?: boolean;
 }
@@ -111,7 +111,7 @@ export function pretrainSettings(presetName: string, overrides: SettingOverrides
     preset: presetName,
     model: { ...model, geometryTarget: overrides.target ?? (official ? "displacement" : model.geometryTarget) },
     blend: {
-      policy: policy(overrides.policy ?? "blend", overrides),
+      policy: policy(overrides.policy ?? "blend", { denoiseLoneAtoms: official, ...overrides }),
       noise: scale,
       rotate: overrides.rotate ?? !official,
       maskPerBatch: overrides.maskPerBatch ?? official,

@@ -101,7 +101,7 @@ function goldenBatch({ dir }: Context, set: string): GoldenBatch {
   return withTensors(join(dir, `${set}.batch.safetensors`), readGoldenBatch);
 }
 
-const REFERENCE_POLICY = policy("blend", { probabilities: REFERENCE_PROBABILITIES });
+const REFERENCE_POLICY = policy("blend", { probabilities: REFERENCE_PROBABILITIES, denoiseLoneAtoms: true });
 
 function tensors(batch: GoldenBatch, draws: GoldenDraws, noise: number): BatchTensors {
   return buildBatch(batch.graphs, goldenDraws(batch, draws, noise), REFERENCE_POLICY, "displacement");
