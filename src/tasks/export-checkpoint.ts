@@ -2,7 +2,9 @@
 import { readFileSync, renameSync, rmSync } from "node:fs";
 import { CheckpointError } from "../errors.js";
 import { findAttachment, findCheckpoint, type LoadedCheckpoint, loadCheckpoint } from "../train/checkpoint.js";
-import { type ExportSource, exportOfficial, type Kept, officialTensors } from "../train/fairseq/exported.js";
+import { exportFresh } from "../train/fairseq/export-fresh.js";
+import { exportKept } from "../train/fairseq/export-kept.js";
+import { type ExportSource, type Kept, keptFile, officialTensors } from "../train/fairseq/export-source.js";
 import { KEPT_JSON, KEPT_TENSORS, type KeptReference, tensorsOf } from "../train/fairseq/kept.js";
 import { checkpointConfig, modelSlots, readFlat } from "../train/load-arrays.js";
 import { encodeSafetensors, type NamedTensor } from "../train/safetensors.js";
@@ -71,7 +73,7 @@ function openKept(checkpoint: string): (Kept & { close(): void }) | null {
   if (reference.format !== 1)
     throw new CheckpointError(`${json.path}: expected format 1, got ${String(reference.format)}`);
   const { file, close } = openSafetensorsFile(tensors.path, tensors.sha256);
-  return { reference, tensors: file, close };
+  return { ...keptFile(reference, file), close };
 }
 
 /** Written under another name first: the file is there as a whole or not at all. */
@@ -126,7 +128,7 @@ async function withCheckpoint<T>(
  */
 export function exportFairseq(path: string, file: string, options: ExportOptions = {}): Promise<ExportSummary> {
   return withCheckpoint(path, options.reference, async (checkpoint, source, kept) => {
-    const { root, remarks } = exportOfficial(source, kept);
+    const { root, remarks } = kept ? exportKept(source, kept) : exportFresh(source);
     const written = await writeWhole(file, encodeTorchFile(root));
     return { checkpoint, file, ...written, tensors: tensorsOf(root).size, remarks };
   });

@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { exportOfficial, type Kept } from "../../train/fairseq/exported.js";
+import { exportKept } from "../../train/fairseq/export-kept.js";
+import { keptFile } from "../../train/fairseq/export-source.js";
 import { mapOfficial } from "../../train/fairseq/imported.js";
 import type { KeptReference } from "../../train/fairseq/kept.js";
 import { type OfficialState, readOfficialState } from "../../train/fairseq/official-state.js";
@@ -76,10 +77,10 @@ function roundTrip(state: OfficialState, file: string): PythonValue {
     value: imported.kept.value,
   };
   const tensors = Buffer.concat(encodeSafetensors(imported.kept.tensors));
-  const kept: Kept = { reference, tensors: openSafetensors(bytesSource(tensors, file)) };
+  const kept = keptFile(reference, openSafetensors(bytesSource(tensors, file)));
   const { step, epoch } = state;
   const { config } = imported;
-  const { root } = exportOfficial({ ...imported, settings: settingsOf(state.root, config), step, epoch }, kept);
+  const { root } = exportKept({ ...imported, settings: settingsOf(state.root, config), step, epoch }, kept);
   return openTorchFile(bytesSource(Buffer.concat([...encodeTorchFile(root)]), file)).value;
 }
 

@@ -5,7 +5,7 @@ import type { TorchType } from "../torch/python-values.js";
 
 /** A copy whose buffer begins at the first byte: data of a file need not be aligned. */
 function aligned(bytes: Uint8Array): ArrayBuffer {
-  return bytes.slice().buffer as ArrayBuffer;
+  return new Uint8Array(bytes).buffer;
 }
 
 /** Values as float32: exact for float16, bfloat16 and float32; float64 is rounded. */

@@ -49,8 +49,8 @@ const ARRAYS = {
 /** Torch bytes as a safetensors tensor; types that we do not know there become plain bytes. */
 export function namedTensor(name: string, type: TorchType, shape: readonly number[], bytes: Uint8Array): NamedTensor {
   const dtype = DTYPES[type];
-  if (!dtype) return { name, dtype: "U8", shape: [bytes.length], data: bytes.slice() };
-  return { name, dtype, shape, data: new ARRAYS[dtype](bytes.slice().buffer as ArrayBuffer) };
+  if (!dtype) return { name, dtype: "U8", shape: [bytes.length], data: new Uint8Array(bytes) };
+  return { name, dtype, shape, data: new ARRAYS[dtype](new Uint8Array(bytes).buffer) };
 }
 
 /** Bytes of a kept tensor. */

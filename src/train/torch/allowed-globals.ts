@@ -29,6 +29,7 @@ const RECORDS: ReadonlySet<string> = new Set([
   "numpy._core.multiarray.scalar",
   "_codecs.encode",
   "torch.device",
+  "torch.Size",
 ]);
 
 /** Builtins that stand for plain data. Python 2 spells the module `__builtin__`. */
@@ -39,7 +40,6 @@ const SETS: Readonly<Record<string, "set" | "frozenset">> = {
 
 const REBUILD_TENSOR = ["torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"];
 const REBUILD_PARAMETER = "torch._utils._rebuild_parameter";
-const SIZE = "torch.Size";
 const TYPES = Object.keys(TORCH_TYPES) as TorchType[];
 const STORAGES: ReadonlyMap<string, TorchType> = new Map(
   TYPES.map((type) => [`torch.${TORCH_TYPES[type].storage}`, type]),
@@ -52,7 +52,7 @@ function isAllowed(name: string): boolean {
     RECORDS.has(name) ||
     CONSTANTS.has(name) ||
     REBUILD_TENSOR.includes(name) ||
-    [REBUILD_PARAMETER, SIZE].includes(name) ||
+    name === REBUILD_PARAMETER ||
     Object.hasOwn(SETS, name)
   );
 }
@@ -157,9 +157,9 @@ export function construct(
     if (isKind(given[0], "tensor")) return given[0];
     throw new CheckpointError(`${file}: damaged: a parameter without a tensor`);
   }
-  if (name === SIZE || Object.hasOwn(SETS, name)) {
+  if (Object.hasOwn(SETS, name)) {
     const [items] = given;
-    const kind = name === SIZE ? "tuple" : SETS[name];
+    const kind = SETS[name];
     if (items === undefined) return { kind, items: [] };
     if (isKind(items, "tuple") || isKind(items, "list")) return { kind, items: items.items };
     throw new CheckpointError(`${file}: damaged: ${name} of something that is no list`);
