@@ -9,6 +9,7 @@ import { checkCollate, type GoldenInput } from "./verify/collate-check.js";
 import { type Comparison, passes } from "./verify/comparison.js";
 import { checkFeaturize } from "./verify/featurize-check.js";
 import { checkFinetune } from "./verify/finetune-check.js";
+import { checkMetrics } from "./verify/metrics-check.js";
 import { checkModel } from "./verify/model-check.js";
 import { checkSchedule, checkShapes } from "./verify/other-checks.js";
 
@@ -75,6 +76,8 @@ function findSets(dir: string, label: string, rdkit: Rdkit): Set[] {
       const content = JSON.parse(readFileSync(path, "utf8")) as Readonly<Record<string, unknown>>;
       if (label !== "") return [];
       if ("schedules" in content) return [{ label: inner, check: () => checkSchedule(path, inner) }];
+      if ("classification" in content && "regression" in content)
+        return [{ label: inner, check: () => checkMetrics(path, inner) }];
       const pretraining =
         "parameters" in content && (content["args"] as Record<string, unknown> | undefined)?.["blending"] === true;
       const finetuning = pretraining && !("encoder.embed_out.weight" in (content["parameters"] as object));
