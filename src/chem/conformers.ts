@@ -19,7 +19,7 @@ export interface ConformerSettings {
   readonly seed: number;
   /** Seconds after which a molecule must do with what has been found. */
   readonly timeout: number;
-  /** Embeddings tried for each geometry wanted; 4 by default. */
+  /** Embeddings tried for a structure, at least; by its flexibility where it is not given. */
   readonly effort?: number;
 }
 
@@ -38,8 +38,6 @@ export interface GeneratedConformers {
   /** Configured centres and double bonds of the SMILES. */
   readonly configured: number;
 }
-
-export const DEFAULT_EFFORT = 4;
 
 /**
  * Geometries of a SMILES as it stands: configured centres and double bonds come out as written, the others either way.
@@ -67,7 +65,7 @@ export function generateConformers(
   for (const [number, part] of parts.entries()) {
     const terms = openChemLib.mmffTerms(part.structure);
     covered &&= !("reason" in terms);
-    const options = { count: settings.count, effort: settings.effort ?? DEFAULT_EFFORT, deadline };
+    const options = { count: settings.count, effort: settings.effort, deadline };
     const outcome = embedConformers(
       part.structure,
       "reason" in terms ? null : terms,

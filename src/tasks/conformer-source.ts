@@ -2,7 +2,6 @@
 import {
   CONFORMER_RULES,
   type ConformerSettings,
-  DEFAULT_EFFORT,
   type GeneratedConformers,
   generateConformers,
   positionsInRecordOrder,
@@ -10,6 +9,7 @@ import {
 import type { Skeleton } from "../chem/featurize.js";
 import { loadOpenChemLib } from "../chem/openchemlib.js";
 import type { Rdkit } from "../chem/rdkit.js";
+import { ConfigError } from "../errors.js";
 import { type ConformerCache, conformerKey, openConformerCache } from "./conformer-cache.js";
 
 export interface ConformerOptions extends ConformerSettings {
@@ -27,6 +27,26 @@ export interface ConformerSource {
   close(): void;
 }
 
+/** @throws ConfigError for impossible values */
+export function completeConformers(given: {
+  readonly count: number;
+  readonly seed?: number;
+  readonly timeout?: number;
+  readonly cacheDir?: string;
+}): ConformerOptions {
+  const { count, seed = DEFAULT_CONFORMER_SEED, timeout = DEFAULT_CONFORMER_TIMEOUT, cacheDir } = given;
+  if (!Number.isInteger(count) || count < 1)
+    throw new ConfigError(`conformers: expected a positive number, got ${count}`);
+  if (!Number.isSafeInteger(seed)) throw new ConfigError(`conformer seed: expected an integer, got ${seed}`);
+  if (!(timeout > 0)) throw new ConfigError(`conformer timeout: expected seconds above 0, got ${timeout}`);
+  return { count, seed, timeout, ...(cacheDir === undefined ? {} : { cacheDir }) };
+}
+
+/** What geometries depend on, for the manifest; the cache is not part of it. */
+export function describeConformers({ count, seed, timeout }: ConformerOptions): Readonly<Record<string, number>> {
+  return { count, seed, timeout, rules: CONFORMER_RULES };
+}
+
 /** @param writer tells the cache files of the threads of a process apart */
 export async function openConformerSource(
   rdkit: Rdkit,
@@ -35,7 +55,7 @@ export async function openConformerSource(
 ): Promise<ConformerSource> {
   const openChemLib = await loadOpenChemLib();
   const cache = options.cacheDir === undefined ? undefined : openConformerCache(options.cacheDir, writer);
-  const { count, seed, effort = DEFAULT_EFFORT } = options;
+  const { count, seed, effort = 0 } = options;
   const versions = [CONFORMER_RULES, rdkit.version, openChemLib.version];
   const generate = (smiles: string) =>
     cached(cache, conformerKey([...versions, count, seed, effort, smiles]), () =>

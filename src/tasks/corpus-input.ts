@@ -5,6 +5,7 @@ import { basename, join, resolve } from "node:path";
 import { type Corpus, openCorpus } from "../data/corpus.js";
 import { isCorpus } from "../data/manifest.js";
 import { ConfigError, DatasetError } from "../errors.js";
+import { completeConformers, describeConformers } from "./conformer-source.js";
 import { type PrepareOptions, type PrepareSummary, prepare } from "./prepare.js";
 
 /** Part of the cache key: files prepared by code that makes other corpora must be prepared anew. */
@@ -39,7 +40,9 @@ export async function corpusFromInput(
     }
   }
   const { labels = [], hydrogens = false, maxAtoms = 256, reader = {} } = options;
-  const key = createHash("sha256").update(JSON.stringify([CACHE_VERSION, labels, hydrogens, maxAtoms, reader]));
+  const conformers = options.conformers && describeConformers(completeConformers(options.conformers));
+  const parts = [CACHE_VERSION, labels, hydrogens, maxAtoms, reader, ...(conformers ? [conformers] : [])];
+  const key = createHash("sha256").update(JSON.stringify(parts));
   const tables = reader.propertiesTable === undefined ? [] : [reader.propertiesTable];
   for (const input of [...inputs, ...tables]) {
     const { size, mtimeMs } = statSync(input);

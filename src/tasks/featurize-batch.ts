@@ -1,11 +1,12 @@
 // Featurizes a batch of raw records, in this thread or a worker, keeping rejects and remarks apart from molecules.
 
-import { featurize } from "../chem/featurize.js";
+import { type FeaturizedMolecule, featurize } from "../chem/featurize.js";
 import type { Molecule, RawRecord, Reject } from "../chem/molecule.js";
 import type { Rdkit } from "../chem/rdkit.js";
 import { type PackedMolecules, unpackMolecules } from "../data/packed-molecules.js";
 import type { ReadItem } from "../data/readers/index.js";
 import { DatasetError, formatLocation, MoleculeError } from "../errors.js";
+import type { ConformerOptions, ConformerSource } from "./conformer-source.js";
 
 export interface FeaturizeSettings {
   readonly hydrogens: boolean;
@@ -13,6 +14,8 @@ export interface FeaturizeSettings {
   readonly labels: readonly string[];
   /** Guess the bonds of XYZ records that give none. */
   readonly perceiveBonds?: boolean;
+  /** Generate geometries for records that have none. */
+  readonly conformers?: ConformerOptions;
 }
 
 /** Outcome of a batch. Molecules and rejects are each in input order. */
@@ -34,8 +37,16 @@ function isRecord(item: ReadItem): item is RawRecord {
   return "text" in item;
 }
 
-/** @throws DatasetError, saying at which record, when featurizing fails for another reason than the molecule */
-export function featurizeBatch(rdkit: Rdkit, items: readonly ReadItem[], settings: FeaturizeSettings): BatchResult {
+/**
+ * @param source geometries for records that have none; they stay without where it is null
+ * @throws DatasetError, saying at which record, when featurizing fails for another reason than the molecule
+ */
+export function featurizeBatch(
+  rdkit: Rdkit,
+  items: readonly ReadItem[],
+  settings: FeaturizeSettings,
+  source: ConformerSource | null = null,
+): BatchResult {
   const { hydrogens, maxAtoms, perceiveBonds = false } = settings;
   const molecules: Molecule[] = [];
   const rejects: Reject[] = [];
@@ -49,10 +60,11 @@ export function featurizeBatch(rdkit: Rdkit, items: readonly ReadItem[], setting
       continue;
     }
     try {
-      const featurized = featurize(rdkit, item, { hydrogens, maxAtoms, perceiveBonds });
+      const featurized = featurize(rdkit, item, { hydrogens, maxAtoms, perceiveBonds, skeletons: source !== null });
       // A note reads "kind: details"; the kind is what can be counted.
       for (const text of featurized.notes) note(text.split(":", 1)[0]);
-      molecules.push({ ...featurized.molecule, labels: readLabels(item, settings.labels, note) });
+      const labels = readLabels(item, settings.labels, note);
+      for (const molecule of withGeometry(featurized, source, note)) molecules.push({ ...molecule, labels });
     } catch (error) {
       if (!(error instanceof MoleculeError)) {
         throw new DatasetError(`${formatLocation(item)}: could not be featurized: ${String(error)}`, { cause: error });
@@ -62,6 +74,18 @@ export function featurizeBatch(rdkit: Rdkit, items: readonly ReadItem[], setting
     }
   }
   return { molecules, rejects, notes };
+}
+
+/** The molecule as it was read, or one for each geometry that was generated for it, all with the same `structureKey`. */
+function withGeometry(
+  { molecule, skeleton }: FeaturizedMolecule,
+  source: ConformerSource | null,
+  note: (kind: string) => void,
+): readonly Molecule[] {
+  if (!source || !skeleton) return [molecule];
+  const { positions, notes } = source.conformersOf(skeleton);
+  for (const kind of notes) note(kind);
+  return positions.length === 0 ? [molecule] : positions.map((geometry) => ({ ...molecule, positions: geometry }));
 }
 
 /** What stands for a missing number in the tables of the field. */

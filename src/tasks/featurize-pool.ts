@@ -4,6 +4,7 @@ import { Worker } from "node:worker_threads";
 import { loadRdkit } from "../chem/rdkit.js";
 import type { ReadItem } from "../data/readers/index.js";
 import { DatasetError } from "../errors.js";
+import { openConformerSource } from "./conformer-source.js";
 import { type BatchResult, type FeaturizeSettings, featurizeBatch, unpackResult } from "./featurize-batch.js";
 import type { WorkerReply, WorkerRequest } from "./featurize-worker.js";
 
@@ -21,10 +22,11 @@ const QUEUED_PER_WORKER = 2;
 export async function openFeaturizer(workers: number, settings: FeaturizeSettings): Promise<Featurizer> {
   if (workers > 0) return new WorkerPool(workers, settings);
   const rdkit = await loadRdkit();
+  const source = settings.conformers ? await openConformerSource(rdkit, settings.conformers, "main") : null;
   return {
     inFlight: 1,
-    run: async (items) => featurizeBatch(rdkit, items, settings),
-    close: async () => undefined,
+    run: async (items) => featurizeBatch(rdkit, items, settings, source),
+    close: async () => source?.close(),
   };
 }
 

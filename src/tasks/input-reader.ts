@@ -11,9 +11,11 @@ export interface InputOptions {
   readonly reader: ReaderOptions;
   /** File that lists molecules to leave out. */
   readonly exclude?: string | undefined;
+  /** Records that travel to a thread together. */
+  readonly batchRecords?: number;
 }
 
-/** Records that travel to a thread together, and the characters of text at which a batch is full before that. */
+/** Records of a batch by default, and the characters of text at which a batch is full before that. */
 const BATCH_RECORDS = 256;
 const BATCH_CHARACTERS = 2 ** 20;
 
@@ -55,7 +57,7 @@ export class InputReader {
     path: string,
     excluded: ((record: RawRecord) => boolean) | null,
   ): AsyncGenerator<ReadItem[]> {
-    const { labels, reader } = this.options;
+    const { labels, reader, batchRecords = BATCH_RECORDS } = this.options;
     const probe = new LabelProbe(path, labels);
     const items = readRecords(path, {
       ...reader,
@@ -81,7 +83,7 @@ export class InputReader {
           characters += item.text.length;
         }
         batch.push(toBatch(item, labels, excluded));
-        if (batch.length >= BATCH_RECORDS || characters >= BATCH_CHARACTERS) {
+        if (batch.length >= batchRecords || characters >= BATCH_CHARACTERS) {
           yield batch;
           batch = [];
           characters = 0;

@@ -7,6 +7,7 @@ import { CorpusWriter } from "../data/corpus-writer.js";
 import { MANIFEST_FILE, type Manifest, REJECTS_FILE } from "../data/manifest.js";
 import type { ReaderOptions } from "../data/readers/index.js";
 import { ConfigError, DatasetError } from "../errors.js";
+import { completeConformers, describeConformers } from "./conformer-source.js";
 import type { BatchResult, FeaturizeSettings } from "./featurize-batch.js";
 import { openFeaturizer } from "./featurize-pool.js";
 import { InputReader } from "./input-reader.js";
@@ -26,6 +27,8 @@ export interface PrepareOptions {
   readonly hydrogens?: boolean;
   /** Molecules with more atoms are rejected; 256 by default (reference `max_node`). */
   readonly maxAtoms?: number;
+  /** Generate geometries for records that have none. */
+  readonly conformers?: PrepareConformers;
   /** Featurizing threads; one a core by default, 0 to work in this thread. */
   readonly workers?: number;
   /** Molecules a shard. */
@@ -35,6 +38,17 @@ export interface PrepareOptions {
   readonly onProgress?: (progress: PrepareProgress) => void;
   /** Ends the job early; nothing is left behind. */
   readonly signal?: AbortSignal;
+}
+
+export interface PrepareConformers {
+  /** Geometries of each structure; each becomes a molecule of the corpus, by rising energy. */
+  readonly count: number;
+  /** 0 by default. */
+  readonly seed?: number;
+  /** Seconds a molecule; 10 by default. */
+  readonly timeout?: number;
+  /** Folder that keeps geometries from run to run; none by default. */
+  readonly cacheDir?: string;
 }
 
 export interface PrepareProgress {
@@ -67,6 +81,9 @@ export interface PrepareSummary {
 }
 
 const DEFAULT_MAX_ATOMS = 256;
+/** Records of a batch when each takes a thousand times as long as without generating geometries. */
+const CONFORMER_BATCH = 8;
+
 /**
  * Makes a corpus of molecule files. Records that cannot be used go to the rejects file; the job goes on. An input that
  * breaks off (damaged gzip, for instance) gives what was readable, and is listed as `damaged`.
@@ -86,18 +103,29 @@ export async function prepare(
   checkOptions(inputs, maxAtoms, workers);
   const { labels, reader } = await resolveInputs(inputs, options);
   const { hydrogens = false, perceiveBonds = false } = options;
-  const settings = { labels, hydrogens, maxAtoms, perceiveBonds };
+  const conformers = options.conformers && completeConformers(options.conformers);
+  const settings = { labels, hydrogens, maxAtoms, perceiveBonds, ...(conformers && { conformers }) };
   const { shardSize } = options;
   const writer = new CorpusWriter(outDir, {
     labels,
     ...(shardSize === undefined ? {} : { shardSize }),
   });
   try {
-    const reading = new InputReader(inputs, { labels, reader, exclude: options.exclude });
+    const reading = new InputReader(inputs, {
+      labels,
+      reader,
+      exclude: options.exclude,
+      ...(conformers && { batchRecords: CONFORMER_BATCH }),
+    });
     const tally = await featurizeAll(reading, writer, workers, settings, options);
     if (writer.size === 0) throw new DatasetError(nothingLeft(inputs, reading, tally));
     const { version } = await loadRdkit();
-    const origin = { sources: reading.sources, rdkitVersion: version, options: { ...settings }, notes: tally.notes };
+    const origin = {
+      sources: reading.sources,
+      rdkitVersion: version,
+      options: { ...settings, ...(conformers && { conformers: describeConformers(conformers) }) },
+      notes: tally.notes,
+    };
     const manifest = writer.finish(origin);
     return summarize(outDir, manifest, workers, (performance.now() - started) / 1000);
   } catch (error) {

@@ -19,8 +19,8 @@ export interface Conformer {
 export interface EmbedOptions {
   /** How many geometries are wanted. */
   readonly count: number;
-  /** Embeddings that are tried for each geometry that is wanted. */
-  readonly effort: number;
+  /** Embeddings that are tried at least; by flexibility where it is not given. */
+  readonly effort?: number | undefined;
   /** The time of `performance.now()` at which to make do with what there is. */
   readonly deadline: number;
 }
@@ -40,6 +40,11 @@ export type EmbedFailure = "distances" | "stereo" | "energy";
 const MAX_VIOLATION = 0.2;
 /** Largest energy an atom (kcal/mol) of a sound shape; strained cages have 15, atoms through rings more than 30. */
 const MAX_ENERGY_PER_ATOM = 40;
+const LEAST_EFFORT = 3;
+const EFFORT_PER_FREEDOM = 4;
+const LARGEST_EFFORT = 36;
+/** Embeddings for each geometry wanted, at least: some turn out to be the same shape. */
+const SPARE = 2;
 /** Failed embeddings after which the structure is given up. */
 const MAX_FAILURES = 30;
 /** Shapes nearer than this root mean square deviation (Å, atoms other than hydrogen) are the same. */
@@ -84,7 +89,7 @@ function collect(
   { count, effort, deadline }: EmbedOptions,
   failures: Record<EmbedFailure, number>,
 ): Conformer[] {
-  const wanted = count * effort;
+  const wanted = Math.max(effort ?? effortFor(structure), SPARE * count);
   const found: Conformer[] = [];
   for (let attempt = 0; found.length < wanted; attempt++) {
     const failed = attempt - found.length;
@@ -105,6 +110,25 @@ function collect(
     }
   }
   return found;
+}
+
+/**
+ * Rigid structures need few embeddings, flexible ones more until a low shape is among them (measured on DFT geometries,
+ * see docs/conformers.md).
+ */
+function effortFor({ bonds, bondOrder, neighbours, atomicNumber, rings }: Structure): number {
+  const inRing = new Set(rings.flatMap((ring) => ring.map((atom, at) => bondName(atom, ring[(at + 1) % ring.length]))));
+  const branches = (atom: number) => neighbours[atom].filter((next) => atomicNumber[next] !== 1).length > 1;
+  let freedom = rings.filter((ring) => ring.length > 4 && ring.some((atom) => neighbours[atom].length === 4)).length;
+  for (let bond = 0; bond < bondOrder.length; bond++) {
+    const [i, j] = bonds.subarray(2 * bond, 2 * bond + 2);
+    if (bondOrder[bond] === 1 && !inRing.has(bondName(i, j)) && branches(i) && branches(j)) freedom++;
+  }
+  return Math.min(LARGEST_EFFORT, LEAST_EFFORT + EFFORT_PER_FREEDOM * freedom);
+}
+
+function bondName(i: number, j: number): string {
+  return i < j ? `${i},${j}` : `${j},${i}`;
 }
 
 interface Precision {
