@@ -10,8 +10,7 @@ import { DISTANCE_CENTRE, DISTANCE_SCALE } from "./losses.js";
 import { ELEMENTS, parameterSpecs } from "./parameters.js";
 
 /** Predictions of the pair heads and of the denoising head. */
-const PREDICTIONS = ["spd", "edge", "distance", "displacement", "noise"] as const;
-type Prediction = (typeof PREDICTIONS)[number];
+const PREDICTIONS: readonly string[] = ["pair.spd", "pair.edge", "pair.distance", "pair.displacement", "noise"];
 
 export interface InferenceOptions {
   /** Whether 3D relations enter; without them the model takes no coordinates. */
@@ -24,17 +23,16 @@ export interface InferenceOptions {
  * - `atoms` [batch, atoms, width]: every atom after the last layer; padded atoms hold numbers without a meaning
  * - `layer.N` [batch, tokens, width]: all tokens after N layers, 0 being the embedding
  * - `attention.N` [batch, heads, tokens, tokens]: attention probabilities of layer N, from 0
- * - `spd` [batch, atoms, atoms, 11], `edge` [batch, atoms, atoms, 5 · 24]: logits
- * - `distance` [batch, atoms, atoms] in Å, or `displacement` [batch, atoms, atoms, 3], whichever the model was trained for
+ * - `pair.spd` [batch, atoms, atoms, 11], `pair.edge` [batch, atoms, atoms, 5 · 24]: logits
+ * - `pair.distance` [batch, atoms, atoms] in Å, or `pair.displacement` [batch, atoms, atoms, 3], whichever the model was trained for
  * - `noise` [batch, atoms, 3]: direction of the noise on each atom
  */
 export function inferenceOutputs(config: ModelConfig, { geometry = true }: InferenceOptions = {}): readonly string[] {
-  const pairs: readonly Prediction[] = ["spd", "edge", config.geometryTarget];
   return [
     ...["cls", "mean", "atoms"],
     ...Array.from({ length: config.layers + 1 }, (_, i) => `layer.${i}`),
     ...Array.from({ length: config.layers }, (_, i) => `attention.${i}`),
-    ...pairs,
+    ...["spd", "edge", config.geometryTarget].map((head) => `pair.${head}`),
     ...(geometry ? ["noise"] : []),
   ];
 }
@@ -65,7 +63,7 @@ export function inferenceGraph(config: ModelConfig, outputs: readonly string[], 
   const tokens = (layer: number) => ops.reshape(states[layer], ["batch", "tokens", config.width]);
   const last = tokens(config.layers);
   const atoms = () => ops.slice(last, 1, 1, null, "atoms");
-  const predictions = outputs.some((name) => (PREDICTIONS as readonly string[]).includes(name))
+  const predictions = outputs.some((name) => PREDICTIONS.includes(name))
     ? predict(inputs, states[config.layers], bias, config)
     : null;
   const value = (name: string): Value => {
@@ -76,10 +74,10 @@ export function inferenceGraph(config: ModelConfig, outputs: readonly string[], 
     if (name === "atoms") return atoms();
     if (name === "mean") return atomMean(inputs, atoms());
     const { spd, edge, geometry: shape, noise } = predictions as NonNullable<typeof predictions>;
-    if (name === "spd") return spd;
-    if (name === "edge") return edge;
+    if (name === "pair.spd") return spd;
+    if (name === "pair.edge") return edge;
     if (name === "noise") return noise;
-    if (name === "displacement") return shape;
+    if (name === "pair.displacement") return shape;
     const scaled = ops.scale(ops.reshape(shape, ["batch", "atoms", "atoms"]), DISTANCE_SCALE);
     return ops.add(scaled, ops.scalar(scaled, DISTANCE_CENTRE));
   };

@@ -45,7 +45,7 @@ export function addExportCommand(program: Command): void {
     .option("--reference <folder>", "fairseq, safetensors: an import whose unused rows and settings are written back")
     .option(
       "--outputs <names>",
-      "onnx: cls, mean, atoms, layer.N, attention.N, spd, edge, distance or displacement, noise (default: all but layers and attention)",
+      "onnx: cls, mean, atoms, layer.N, attention.N, pair.spd, pair.edge, pair.distance or pair.displacement, noise (default: all but layers and attention)",
       nameList,
     )
     .option("--no-geometry", "onnx: a model of the 2D graph alone, which takes no coordinates")

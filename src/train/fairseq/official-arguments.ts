@@ -42,6 +42,7 @@ const FIXED: Readonly<Record<string, PythonValue>> = {
   num_spatial: 512,
   pooler_activation_fn: "tanh",
   pred_spd: false,
+  regression_target: false,
   regularization_3d_denosing: true,
   remove_head: false,
   sandwich_ln: false,
