@@ -2,9 +2,10 @@
 import { type Command, Option } from "commander";
 import { LABELLED_SETS } from "../data/labelled-sets.js";
 import { FILE_FORMATS, type FileFormat } from "../data/readers/index.js";
+import { ConfigError } from "../errors.js";
 import type { PrepareOptions, PrepareProgress } from "../tasks/prepare.js";
 import { createProgress, type Progress, type ProgressMode } from "../train/progress.js";
-import { nameList, positiveInteger } from "./arguments.js";
+import { integer, nameList, positiveInteger, positiveNumber } from "./arguments.js";
 
 export interface ReadingFlags {
   readonly labels?: readonly string[];
@@ -18,10 +19,14 @@ export interface ReadingFlags {
   readonly dataset?: string;
   readonly exclude?: string;
   readonly perceiveBonds?: true;
+  readonly conformers?: number;
+  readonly conformerSeed?: number;
+  readonly conformerTimeout?: number;
+  readonly conformerCache?: string;
 }
 
 export function addReadingOptions(command: Command): Command {
-  return command
+  command
     .optionsGroup("Reading molecules:")
     .option("--labels <names>", "columns or property tags to keep as labels, between commas", nameList)
     .option("--hydrogens", "keep hydrogens as atoms")
@@ -42,6 +47,12 @@ export function addReadingOptions(command: Command): Command {
     )
     .option("--exclude <file>", "list of molecules to leave out, such as QM9's uncharacterized.txt")
     .option("--perceive-bonds", "guess the bonds of XYZ records that give none from the distances of their atoms");
+  return command
+    .optionsGroup("Geometries of molecules that come without:")
+    .option("--conformers <count>", "generate this many for each, by rising energy (MMFF94)", positiveInteger)
+    .option("--conformer-seed <seed>", "the same seed gives the same geometries (default: 0)", integer)
+    .option("--conformer-timeout <seconds>", "time limit for each molecule (default: 10)", positiveNumber)
+    .option("--conformer-cache <folder>", "keep geometries here for later runs");
 }
 
 /** Only what was given, so that nothing overrides a default. */
@@ -58,7 +69,17 @@ export function readingOptions(flags: ReadingFlags): PrepareOptions {
   return {
     ...given({ labels, hydrogens, maxAtoms, dataset, exclude, perceiveBonds }),
     ...(Object.keys(reader).length > 0 ? { reader } : {}),
+    ...conformerOptions(flags),
   };
+}
+
+/** @throws ConfigError when details are given without `--conformers` */
+function conformerOptions(flags: ReadingFlags): Pick<PrepareOptions, "conformers"> {
+  const { conformers: count, conformerSeed, conformerTimeout, conformerCache } = flags;
+  const details = given({ seed: conformerSeed, timeout: conformerTimeout, cacheDir: conformerCache });
+  if (count !== undefined) return { conformers: { count, ...details } };
+  if (Object.keys(details).length === 0) return {};
+  throw new ConfigError("conformer options: expected --conformers <count> with them, got none");
 }
 
 /** Draws the progress of reading files by their bytes; it begins with the first report. */

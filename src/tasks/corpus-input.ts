@@ -55,8 +55,8 @@ export async function corpusFromInput(
   return { corpus: await openCorpus(dir), prepared };
 }
 
-function refuseReading(dir: string, { labels, hydrogens, maxAtoms, reader }: PrepareOptions): void {
-  const given = Object.entries({ labels, hydrogens, maxAtoms, ...reader }).flatMap(([name, value]) =>
+function refuseReading(dir: string, { labels, hydrogens, maxAtoms, reader, conformers }: PrepareOptions): void {
+  const given = Object.entries({ labels, hydrogens, maxAtoms, conformers, ...reader }).flatMap(([name, value]) =>
     value === undefined ? [] : [name],
   );
   if (given.length === 0) return;
