@@ -140,6 +140,30 @@ export interface BootstrapOptions {
   readonly level?: number;
 }
 
+/** The averages of many draws of the molecules with replacement, all tasks of one together; equal draws for equal seeds. */
+function* bootstrapDraws(
+  measureSets: readonly (readonly Measure[])[],
+  molecules: number,
+  draws: number,
+  seed: number,
+): Generator<Record<string, number>[]> {
+  const random = Random.fromSeed(seed).split("bootstrap");
+  const weights = new Float64Array(molecules);
+  for (let draw = 0; draw < draws; draw++) {
+    weights.fill(0);
+    for (let i = 0; i < molecules; i++) weights[random.below(molecules)]++;
+    yield measureSets.map((measures) => averageOf(measures.map((measure) => measure(weights))));
+  }
+}
+
+const drawsFor = ({ resamples }: BootstrapOptions, predictions: Float64Array) =>
+  resamples ?? Math.max(100, Math.min(1000, Math.round(2e8 / predictions.length)));
+
+function intervalOf(values: readonly number[], level = 0.95): Interval {
+  const sorted = Float64Array.from(values.filter((value) => !Number.isNaN(value))).sort();
+  return { low: quantile(sorted, (1 - level) / 2), high: quantile(sorted, (1 + level) / 2) };
+}
+
 /**
  * Percentile bootstrap intervals of the averages of `taskMetrics`: molecules are drawn with replacement, all tasks of one together.
  * Draws in which a measure is not defined do not count for it; NaN where it is in none.
@@ -152,27 +176,36 @@ export function bootstrapIntervals(
   options: BootstrapOptions,
 ): Record<string, Interval> {
   const measures = measuresOf(kind, predictions, labels, outputs);
-  const molecules = predictions.length / outputs;
-  const draws = options.resamples ?? Math.max(100, Math.min(1000, Math.round(2e8 / predictions.length)));
-  const tail = (1 - (options.level ?? 0.95)) / 2;
-  const random = Random.fromSeed(options.seed).split("bootstrap");
-  const weights = new Float64Array(molecules);
-  const seen: Record<string, number[]> = {};
-  for (let draw = 0; draw < draws; draw++) {
-    weights.fill(0);
-    for (let i = 0; i < molecules; i++) weights[random.below(molecules)]++;
-    const average = averageOf(measures.map((measure) => measure(weights)));
-    for (const [name, value] of Object.entries(average)) {
-      seen[name] ??= [];
-      if (!Number.isNaN(value)) seen[name].push(value);
-    }
-  }
+  const draws = drawsFor(options, predictions);
+  const averages = [...bootstrapDraws([measures], predictions.length / outputs, draws, options.seed)];
+  const names = Object.keys(averages[0]?.[0] ?? {});
   return Object.fromEntries(
-    Object.entries(seen).map(([name, values]) => {
-      const sorted = Float64Array.from(values).sort();
-      return [name, { low: quantile(sorted, tail), high: quantile(sorted, 1 - tail) }];
+    names.map((name) => {
+      const values = averages.map(([average]) => average[name]);
+      return [name, intervalOf(values, options.level)];
     }),
   );
+}
+
+/** Bootstrap interval of how much a metric of `predictions` exceeds that of `others` on the same molecules. */
+export function pairedDifference(
+  kind: TaskKind,
+  predictions: Float64Array,
+  others: Float64Array,
+  labels: Float64Array,
+  outputs: number,
+  options: BootstrapOptions & { readonly metric: string },
+): Interval {
+  const sets = [predictions, others].map((one) => measuresOf(kind, one, labels, outputs));
+  const differences: number[] = [];
+  for (const [own, other] of bootstrapDraws(
+    sets,
+    predictions.length / outputs,
+    drawsFor(options, predictions),
+    options.seed,
+  ))
+    differences.push(own[options.metric] - other[options.metric]);
+  return intervalOf(differences, options.level);
 }
 
 /** Linear between order statistics; NaN of nothing. */
