@@ -1,6 +1,7 @@
 // The command line as a whole.
 import { Command } from "commander";
 import { addBenchCommand } from "./commands/bench.js";
+import { addDatasetsCommand } from "./commands/datasets.js";
 import { addExportCommand } from "./commands/export.js";
 import { addImportCommand } from "./commands/import.js";
 import { addPrepareCommand } from "./commands/prepare.js";
@@ -23,6 +24,7 @@ export function createProgram(): Command {
       "\nExample:\n  moleblend pretrain --steps 500\n\nmoleblend COMMAND --help explains a command.",
     )
     .exitOverride();
+  addDatasetsCommand(program);
   addPrepareCommand(program);
   addPretrainCommand(program);
   addVerifyCommand(program);
