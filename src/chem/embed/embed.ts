@@ -43,6 +43,8 @@ const MAX_ENERGY_PER_ATOM = 40;
 const LEAST_EFFORT = 3;
 const EFFORT_PER_FREEDOM = 4;
 const LARGEST_EFFORT = 36;
+/** Candidates minimised to the end beyond those wanted: rough energies order them only roughly. */
+const FINISHED_BESIDE = 3;
 /** Embeddings for each geometry wanted, at least: some turn out to be the same shape. */
 const SPARE = 2;
 /** Failed embeddings after which the structure is given up. */
@@ -71,12 +73,13 @@ export function embedConformers(
   rough.sort((a, b) => a.energy - b.energy);
   const conformers: Conformer[] = [];
   for (const candidate of rough) {
-    if (conformers.length >= options.count) break;
+    if (conformers.length >= options.count + (terms ? FINISHED_BESIDE : 0)) break;
     const finished = terms ? finish(terms, candidate, options.deadline) : candidate;
     if (!hasRightStereo(structure, constraints.volumes, finished.positions)) failures.stereo++;
     else if (!conformers.some((other) => isSameShape(structure, other, finished))) conformers.push(finished);
   }
   conformers.sort((a, b) => a.energy - b.energy);
+  conformers.length = Math.min(conformers.length, options.count);
   return { conformers, failures, timedOut: performance.now() > options.deadline };
 }
 
