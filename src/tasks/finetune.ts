@@ -1,0 +1,313 @@
+// Fine-tuning as a job: labelled molecules and a pretrained encoder → models of several seeds, predictions and a report.
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join, resolve } from "node:path";
+import type { Corpus } from "../data/corpus.js";
+import { ConfigError, DatasetError } from "../errors.js";
+import { preset } from "../model/config.js";
+import type { Readout, TaskKind } from "../model/task-graphs.js";
+import type { Json, LoadedCheckpoint } from "../train/checkpoint.js";
+import { openPretrained, pretrainedConfig } from "../train/encoder-weights.js";
+import { type FinetunedSeed, finetuneSeed } from "../train/finetune-loop.js";
+import { saveFinetuned, taskSlots } from "../train/finetuned-model.js";
+import { type Interval, isBetter, MAIN_METRIC } from "../train/metrics.js";
+import { createProgress, type ProgressMode } from "../train/progress.js";
+import { openRunLog } from "../train/run-log.js";
+import { groupConformers, type TaskData } from "../train/task-data.js";
+import { type Target, targetScales } from "../train/task-labels.js";
+import { type FinetuneOverrides, type FinetuneSettings, finetuneSettings, isTrained } from "../train/task-settings.js";
+import { writeFinetuneReport } from "./finetune/finetune-report.js";
+import { type LabelledCorpus, openLabelled } from "./finetune/labelled-corpus.js";
+import { scoreParts } from "./finetune/score-parts.js";
+import { type SplitRequest, splitEntries } from "./finetune/split-entries.js";
+import { checkSplit, chooseKind } from "./finetune/task-kind.js";
+import { distinctFingerprints } from "./finetune/training-fingerprints.js";
+import type { PrepareOptions, PrepareSummary } from "./prepare.js";
+
+export interface FinetuneJob {
+  /** A prepared corpus with labels, or files of molecules. */
+  readonly inputs: readonly string[];
+  /** Columns or tags to predict; those of a known data set (`prepare.dataset`) or all of a corpus by default. */
+  readonly targets?: readonly string[];
+  /** A pretraining run, one of its checkpoints, or an imported one; null trains from scratch. */
+  readonly from: string | null;
+  /** Sizes of a model from scratch ("mini" by default); with `from`, the sizes that it must have. */
+  readonly preset?: string;
+  /** Found from the labels by default: zeros and ones are binary, all else regression. */
+  readonly kind?: TaskKind | "auto";
+  readonly readout?: Readout;
+  /** 3d lets the coordinates of the molecules enter. */
+  readonly mode?: "2d" | "3d";
+  readonly split: SplitRequest;
+  /** One model a seed; [1] by default. */
+  readonly seeds?: readonly number[];
+  readonly training?: FinetuneOverrides;
+  readonly runsDir: string;
+  /** By default `finetune-TARGET` with the first free number. */
+  readonly name?: string;
+  readonly prepare?: PrepareOptions;
+  /** Called when the molecules are there: with what was done, or null where a corpus was there already. */
+  readonly onPrepared?: (summary: PrepareSummary | null) => void;
+  readonly threads?: number;
+  readonly workers?: number;
+  readonly progress?: ProgressMode;
+  /** Asked after every epoch: true ends training there; the best epochs so far are kept and scored. */
+  readonly shouldStop?: () => boolean;
+  /** The command line that started the job, for the report. */
+  readonly command?: string;
+}
+
+/** How good predictions of a part are: those of all seeds together (their mean), and of each. */
+export interface PartScore {
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly perTarget: readonly Readonly<Record<string, number>>[];
+  /** 95 % bootstrap intervals of `metrics`; empty for validation, whose values chose the epoch. */
+  readonly intervals: Readonly<Record<string, Interval>>;
+  readonly seeds: readonly Readonly<Record<string, number>>[];
+  /** CSV of the predictions. */
+  readonly predictions: string;
+}
+
+export interface FinetuneSummary {
+  readonly run: string;
+  readonly kind: TaskKind;
+  /** The metric that chose the epochs. */
+  readonly metric: string;
+  readonly pretrained: string | null;
+  readonly parts: { readonly validation: PartScore; readonly test: PartScore };
+  readonly seeds: readonly Omit<FinetunedSeed, "parameters">[];
+  readonly finished: boolean;
+  readonly data: {
+    readonly targets: readonly string[];
+    readonly split: string;
+    readonly train: number;
+    readonly validation: number;
+    readonly test: number;
+    /** Entries left out of a given split. */
+    readonly dropped: number;
+    readonly rejects: number;
+    readonly corpus: string;
+  };
+  readonly remarks: readonly string[];
+  readonly parameters: number;
+  readonly trained: number;
+  readonly moleculesPerSecond: number;
+  readonly seconds: number;
+  readonly report: string;
+}
+
+function newRunDir({ runsDir, name }: FinetuneJob, targets: readonly string[]): string {
+  if (name !== undefined) {
+    const dir = join(runsDir, name);
+    if (existsSync(dir) && readdirSync(dir).length > 0)
+      throw new ConfigError(`${dir}: this run exists; take another name`);
+    return dir;
+  }
+  const plain = targets[0]
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "")
+    .slice(0, 40);
+  const base = `finetune-${plain || "task"}`;
+  for (let i = 1; ; i++) {
+    const dir = join(runsDir, i === 1 ? base : `${base}-${i}`);
+    if (!existsSync(dir)) return dir;
+  }
+}
+
+interface Prepared {
+  readonly labelled: LabelledCorpus;
+  readonly data: TaskData;
+  readonly dropped: number;
+  readonly targets: readonly Target[];
+  readonly settings: FinetuneSettings;
+  readonly remarks: readonly string[];
+}
+
+/** Rows with a label of some target, joined to entries, with their labels. */
+function labelledEntries({ corpus, targets }: LabelledCorpus): Omit<TaskData, "split"> {
+  const columns = targets.map((name) => corpus.labelColumn(name));
+  const entries = groupConformers(corpus, columns).filter(([row]) =>
+    columns.some((column) => !Number.isNaN(column[row])),
+  );
+  const values = Float64Array.from(entries.flatMap(([row]) => columns.map((column) => column[row])));
+  if (entries.length === 0) {
+    throw new DatasetError(`${corpus.dir}: every label of ${targets.join(", ")} is missing`);
+  }
+  return { entries, labels: { names: targets, values } };
+}
+
+function refuse2d(corpus: Corpus, mode: "2d" | "3d"): void {
+  if (mode === "2d" || corpus.has3d.includes(1)) return;
+  throw new DatasetError(
+    `${corpus.dir}: 3d mode needs coordinates and no molecule has any; give SDF or XYZ files, have conformers made when preparing, or use --mode 2d`,
+  );
+}
+
+async function prepareData(
+  job: FinetuneJob,
+  labelled: LabelledCorpus,
+  pretrained: LoadedCheckpoint | null,
+): Promise<Prepared> {
+  const { readout = "cls", mode = "2d" } = job;
+  const { corpus } = labelled;
+  refuse2d(corpus, mode);
+  const { entries, labels } = labelledEntries(labelled);
+  const { kind, outputs, remarks } = chooseKind(labels, job.kind ?? "auto");
+  const model = pretrained
+    ? pretrainedConfig(pretrained, job.preset === undefined ? null : preset(job.preset))
+    : preset(job.preset ?? "mini");
+  const task = { kind, outputs, readout, geometry: mode === "3d" };
+  const settings = finetuneSettings(model, task, MAIN_METRIC[kind], job.training);
+  isBetter(settings.metric, 0, 0); // refuses a metric that is not known
+  const firstLabels = Float64Array.from(entries, (_, i) => labels.values[i * labels.names.length]);
+  const split = await splitEntries(corpus, entries, firstLabels, job.split, labelled.reader);
+  const notes = checkSplit(labels, split, kind);
+  const targets = targetScales(labels, split.train, kind);
+  const unlabelled = corpus.size - entries.reduce((sum, rows) => sum + rows.length, 0);
+  const missing = unlabelled > 0 ? [`${unlabelled} molecules without any label were left out`] : [];
+  return {
+    labelled,
+    data: { entries, labels, split },
+    dropped: split.dropped.length,
+    targets,
+    settings,
+    remarks: [...remarks, ...notes, ...missing],
+  };
+}
+
+/** Trains one model a seed, with a log line and a progress line an epoch. */
+async function trainSeeds(
+  job: FinetuneJob,
+  { labelled, data, targets, settings }: Prepared,
+  seeds: readonly number[],
+  pretrained: LoadedCheckpoint | null,
+  run: string,
+): Promise<FinetunedSeed[]> {
+  const log = openRunLog(join(run, "metrics.jsonl"), 0);
+  const progress = createProgress({
+    label: "finetune",
+    total: settings.epochs * seeds.length,
+    stepUnit: "epochs",
+    stream: process.stderr,
+    ...(job.progress ? { mode: job.progress } : {}),
+  });
+  const results: FinetunedSeed[] = [];
+  let step = 0;
+  try {
+    for (const [index, seed] of seeds.entries()) {
+      let seen = 0;
+      const result = await finetuneSeed(labelled.corpus, data, targets, settings, seed, {
+        threads: job.threads ?? availableParallelism(),
+        workers: job.workers ?? 1,
+        pretrained,
+        onEpoch: ({ epoch, loss, learningRate, validation, best, molecules }) => {
+          const measures = Object.fromEntries(Object.entries(validation).map(([k, v]) => [`validation/${k}`, v]));
+          log.append({ step: ++step, seed, epoch, loss, learningRate, best, ...measures });
+          const shown = { loss, [`validation ${settings.metric}`]: validation[settings.metric] };
+          progress.update(index * settings.epochs + epoch, shown, molecules - seen);
+          seen = molecules;
+        },
+        ...(job.shouldStop ? { shouldStop: job.shouldStop } : {}),
+      });
+      results.push(result);
+      if (!result.finished) break;
+    }
+  } finally {
+    progress.finish();
+    log.close();
+  }
+  return results;
+}
+
+/**
+ * Fine-tunes one model a seed and scores their mean on the test part, once.
+ * @throws ConfigError, DatasetError, CheckpointError, each naming what to do
+ */
+export async function finetune(job: FinetuneJob): Promise<FinetuneSummary> {
+  const seeds = job.seeds ?? [1];
+  if (seeds.length === 0 || new Set(seeds).size !== seeds.length) {
+    throw new ConfigError(`seeds: expected different ones, at least one, got ${seeds.join(", ") || "none"}`);
+  }
+  const pretrained = job.from === null ? null : openPretrained(job.from);
+  const cacheDir = join(job.runsDir, "corpora");
+  let labelled: LabelledCorpus | null = null;
+  try {
+    labelled = await openLabelled({
+      inputs: job.inputs,
+      targets: job.targets ?? [],
+      cacheDir,
+      ...(job.prepare ? { prepare: job.prepare } : {}),
+    });
+    job.onPrepared?.(labelled.prepared);
+    const prepared = await prepareData(job, labelled, pretrained);
+    const run = newRunDir(job, labelled.targets);
+    mkdirSync(run, { recursive: true });
+    const config = { settings: prepared.settings, seeds, split: job.split, targets: labelled.targets, from: job.from };
+    const record = { ...config, corpus: resolve(labelled.corpus.dir) } as unknown as Json;
+    writeFileSync(join(run, "config.json"), `${JSON.stringify(record, null, 2)}\n`);
+    const results = await trainSeeds(job, prepared, seeds, pretrained, run);
+    return await finish(job, prepared, results, run, record, seeds);
+  } finally {
+    pretrained?.close();
+    labelled?.corpus.close();
+  }
+}
+
+/** Saves the models, scores them on the test part, and writes the report. */
+async function finish(
+  job: FinetuneJob,
+  prepared: Prepared,
+  results: readonly FinetunedSeed[],
+  run: string,
+  record: Json,
+  seeds: readonly number[],
+): Promise<FinetuneSummary> {
+  const { labelled, data, targets, settings, remarks, dropped } = prepared;
+  const { corpus } = labelled;
+  const { model, task, dropout, metric, conformers } = settings;
+  const { options, rejects } = corpus.manifest;
+  await saveFinetuned(run, {
+    ...{ model, task, targets, dropout, metric, conformers, seeds: results },
+    reading: { hydrogens: options["hydrogens"] === true, maxAtoms: Number(options["maxAtoms"] ?? 256) },
+    fingerprints: await distinctFingerprints(corpus, data),
+    pretrained: job.from,
+  });
+  const parts = await scoreParts(corpus, data, { model, task, targets }, settings, results, run, job.threads);
+  const { slots } = taskSlots(model, task);
+  const seconds = results.reduce((sum, result) => sum + result.seconds, 0);
+  const summary = {
+    run,
+    kind: task.kind,
+    metric,
+    pretrained: job.from,
+    parts,
+    seeds: results.map(({ parameters: _, ...rest }) => rest),
+    finished: results.length === seeds.length && results.every(({ finished }) => finished),
+    data: {
+      targets: labelled.targets,
+      split: `${job.split.method}, seed ${job.split.seed}`,
+      train: data.split.train.length,
+      validation: data.split.validation.length,
+      test: data.split.test.length,
+      dropped,
+      rejects: Object.values(rejects).reduce((sum, count) => sum + count, 0),
+      corpus: corpus.dir,
+    },
+    remarks,
+    parameters: slots.reduce((sum, { size }) => sum + size, 0),
+    trained: slots.reduce((sum, { name, size }) => sum + (isTrained(name, settings) ? size : 0), 0),
+    moleculesPerSecond: seconds > 0 ? results.reduce((sum, { molecules }) => sum + molecules, 0) / seconds : 0,
+    seconds,
+  };
+  const command = job.command ?? "moleblend finetune";
+  return {
+    ...summary,
+    report: writeFinetuneReport(
+      summary,
+      record,
+      results.map(({ seed }) => seed),
+      command,
+    ),
+  };
+}
