@@ -49,9 +49,12 @@ function views(slots: readonly ParameterSlot[], flat: Float32Array, prefix = "")
 /** Says how many of the tensors that we train come without moments, where some have them. */
 function momentRemarks({ moments }: OfficialState, { shared }: Fit): string[] {
   const owned = new Set(moments.flatMap(({ names }) => names));
-  const without = shared.filter(({ name, pieces }) => pieces.length > 0 && !owned.has(name)).length;
+  const trained = shared.filter(({ pieces }) => pieces.length > 0);
+  const without = trained.filter(({ name }) => !owned.has(name)).length;
   if (owned.size === 0 || without === 0) return [];
-  return [`its optimizer has no moments for ${without} of ${shared.length} tensors; they begin at 0`];
+  return [
+    `its optimizer has no moments for ${without} of the ${trained.length} tensors that ours trains; they begin at 0`,
+  ];
 }
 
 /**

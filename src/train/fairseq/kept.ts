@@ -7,6 +7,7 @@ import { allowedGlobal } from "../torch/allowed-globals.js";
 import {
   childrenOf,
   isKind,
+  type PythonEntry,
   type PythonTensor,
   type PythonValue,
   TORCH_TYPES,
@@ -112,61 +113,87 @@ export type TensorSource = (
 
 /** Undoes `encodeValue`. Names of classes are checked anew, so that no export can be made to name another. */
 export function decodeValue(json: Json, file: string, tensor: TensorSource): PythonValue {
-  const fail = (): never => {
-    throw new CheckpointError(
-      `${file}: damaged: expected an encoded Python value, got ${JSON.stringify(json).slice(0, 80)}`,
-    );
-  };
-  const decode = (item: Json | undefined): PythonValue =>
-    item === undefined ? fail() : decodeValue(item, file, tensor);
-  const array = (item: Json | undefined): readonly Json[] => (Array.isArray(item) ? item : fail());
-  const entries = (item: Json | undefined) =>
-    array(item).map((pair) => [decode(array(pair)[0]), decode(array(pair)[1])] as const);
-  const allowed = (item: Json | undefined): string => {
-    if (typeof item !== "string") return fail();
-    const dot = item.lastIndexOf(".");
-    const known = allowedGlobal(item.slice(0, dot), item.slice(dot + 1), file);
-    return isKind(known, "global") ? known.name : fail();
-  };
-  if (typeof json !== "object" || json === null) return json;
-  if (Array.isArray(json)) return { kind: "list", items: json.map(decode) };
-  const value = json as Encoded;
-  const [tag] = Object.keys(value);
-  const body = value[tag];
-  switch (tag) {
-    case "int":
-      return typeof body === "string" && /^-?\d+$/.test(body) ? BigInt(body) : fail();
-    case "float":
-      return { kind: "float", value: Number(body) };
-    case "bytes":
-      return { kind: "bytes", data: Uint8Array.from(array(body) as number[]) };
-    case "tuple":
-    case "set":
-    case "frozenset":
-      return { kind: tag, items: array(body).map(decode) };
-    case "dict":
-      return { kind: "dict", entries: entries(body) };
-    case "global":
-      return { kind: "global", name: allowed(body) };
-    case "object": {
-      const given = array(value["given"]).map(decode);
-      const state = value["state"] === undefined ? undefined : decode(value["state"]);
-      const made = value["made"] === "new" ? "new" : "call";
-      return { kind: "object", type: allowed(body), made, given, entries: entries(value["entries"]), state };
+  const known = new Map<string, PythonTensor>();
+  return new Decoder(file, (key, type, shape, requiresGradient) => {
+    // What is met again is the same tensor, as it was in the file.
+    const value = known.get(key) ?? { kind: "tensor", shape, requiresGradient, ...tensor(key, type, shape) };
+    known.set(key, value);
+    return value;
+  }).value(json);
+}
+
+class Decoder {
+  constructor(
+    private readonly file: string,
+    private readonly tensor: (...given: [...Parameters<TensorSource>, requiresGradient: boolean]) => PythonTensor,
+  ) {}
+
+  value(json: Json | undefined): PythonValue {
+    if (json === undefined) return this.fail(json);
+    if (typeof json !== "object" || json === null) return json;
+    if (Array.isArray(json)) return { kind: "list", items: this.values(json) };
+    const [tag] = Object.keys(json);
+    return this.tagged(tag, json as Encoded);
+  }
+
+  private fail(json: Json | undefined): never {
+    const got = JSON.stringify(json)?.slice(0, 80) ?? "nothing";
+    throw new CheckpointError(`${this.file}: damaged: expected an encoded Python value, got ${got}`);
+  }
+
+  private array(json: Json | undefined): readonly Json[] {
+    return Array.isArray(json) ? json : this.fail(json);
+  }
+
+  private values(json: Json | undefined): PythonValue[] {
+    return this.array(json).map((item) => this.value(item));
+  }
+
+  private entries(json: Json | undefined): PythonEntry[] {
+    return this.array(json).map((pair) => {
+      const [key, value] = this.array(pair);
+      return [this.value(key), this.value(value)];
+    });
+  }
+
+  private allowed(json: Json | undefined): string {
+    if (typeof json !== "string") return this.fail(json);
+    const dot = json.lastIndexOf(".");
+    const known = allowedGlobal(json.slice(0, dot), json.slice(dot + 1), this.file);
+    return isKind(known, "global") ? known.name : this.fail(json);
+  }
+
+  private tagged(tag: string, json: Encoded): PythonValue {
+    const body = json[tag];
+    switch (tag) {
+      case "int":
+        return typeof body === "string" && /^-?\d+$/.test(body) ? BigInt(body) : this.fail(body);
+      case "float":
+        return { kind: "float", value: Number(body) };
+      case "bytes":
+        return { kind: "bytes", data: Uint8Array.from(this.array(body) as number[]) };
+      case "tuple":
+      case "set":
+      case "frozenset":
+        return { kind: tag, items: this.values(body) };
+      case "dict":
+        return { kind: "dict", entries: this.entries(body) };
+      case "global":
+        return { kind: "global", name: this.allowed(body) };
+      case "object": {
+        const state = json["state"] === undefined ? undefined : this.value(json["state"]);
+        const made = json["made"] === "new" ? "new" : "call";
+        const given = this.values(json["given"]);
+        return { kind: "object", type: this.allowed(body), made, given, entries: this.entries(json["entries"]), state };
+      }
+      case "tensor": {
+        const type = json["type"] as TorchType;
+        if (typeof body !== "string" || !Object.hasOwn(TORCH_TYPES, type)) return this.fail(body);
+        return this.tensor(body, type, this.array(json["shape"]) as number[], json["requiresGradient"] === true);
+      }
+      default:
+        return this.fail(tag);
     }
-    case "tensor": {
-      const type = value["type"] as TorchType;
-      if (typeof body !== "string" || !Object.hasOwn(TORCH_TYPES, type)) return fail();
-      const shape = array(value["shape"]) as number[];
-      return {
-        kind: "tensor",
-        shape,
-        requiresGradient: value["requiresGradient"] === true,
-        ...tensor(body, type, shape),
-      };
-    }
-    default:
-      return fail();
   }
 }
 

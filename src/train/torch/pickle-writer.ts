@@ -18,6 +18,7 @@ class PickleWriter {
   readonly #out = new BinaryWriter();
   /** Strings and globals that were written, by their number. */
   readonly #memo = new Map<string, number>();
+  readonly #tensors = new Map<PythonTensor, number>();
 
   /** @param keyOf names the storage that will hold a tensor's elements */
   constructor(readonly keyOf: (tensor: PythonTensor) => string) {}
@@ -150,7 +151,14 @@ class PickleWriter {
     this.#code("b");
   }
 
+  /** A tensor that occurs again is referred to, as in the file it came from. */
   #tensor(tensor: PythonTensor): void {
+    const index = this.#tensors.get(tensor) ?? this.#tensors.size;
+    this.#tensors.set(tensor, index);
+    this.#once(`tensor ${index}`, () => this.#newTensor(tensor));
+  }
+
+  #newTensor(tensor: PythonTensor): void {
     const { type, shape, requiresGradient } = tensor;
     const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((size, dim) => size * Math.max(dim, 1), 1));
     const sizes = (numbers: readonly number[]): PythonValue => ({ kind: "tuple", items: [...numbers] });
