@@ -93,6 +93,15 @@ export {
   formatBench,
   type Machine,
 } from "./tasks/bench.js";
+export {
+  type ExportOptions,
+  type ExportSummary,
+  exportFairseq,
+  exportSafetensors,
+  type TensorNames,
+} from "./tasks/export-checkpoint.js";
+export { exportOnnx, type OnnxOptions, type OnnxSummary } from "./tasks/export-onnx.js";
+export { type ImportOptions, type ImportSummary, importCheckpoint } from "./tasks/import-checkpoint.js";
 export { type PrepareOptions, type PrepareProgress, type PrepareSummary, prepare } from "./tasks/prepare.js";
 export { type PretrainJob, type PretrainSummary, pretrain, runSettings } from "./tasks/pretrain.js";
 export type { Comparison } from "./tasks/verify/comparison.js";

@@ -137,13 +137,15 @@ export async function exportOnnx(path: string, file: string, options: OnnxOption
   try {
     const config = checkpointConfig(loaded);
     const outputs = options.outputs ?? defaultOutputs(config, geometry);
-    const { slots, length } = modelSlots(config);
-    const flat = readFlat(loaded.model, slots, length);
     const graph = inferenceGraph(config, outputs, { geometry });
+    const { slots: all, length } = modelSlots(config);
+    // A fine-tuned model has no pair heads: what the outputs need must be there, and nothing else.
+    const slots = all.filter(({ name }) => graph.inputs.some((input) => input.name === name));
+    const flat = readFlat(loaded.model, slots, length);
     const standard = standardGraph(graph);
     const parameters = parameterTensors(slots, flat);
     const initializers = new Map(Object.entries(parameters).map(([name, { data }]) => [name, data as Float32Array]));
-    const outside = 4 * length > inlineLimit;
+    const outside = 4 * slots.reduce((sum, { size }) => sum + size, 0) > inlineLimit;
     const dataFile = outside ? `${file}.data` : null;
     const model = encodeModel(standard, {
       initializers,
