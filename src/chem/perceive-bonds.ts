@@ -66,6 +66,9 @@ const STATES: Readonly<Record<string, readonly State[]>> = {
   ...{ Cl: HALOGEN, Br: HALOGEN, I: HALOGEN, Li: ION1, Na: ION1, K: ION1, Mg: ION2, Ca: ION2, Zn: ION2 },
 };
 
+/** The negative end of an azide is its terminal nitrogen. */
+const INNER_NITROGEN = [state(3), state(4, 1, 2), state(2, -1, 5)];
+
 /**
  * Atoms whose distance is below 1.25 times the sum of their covalent radii are bonded (the longest bonds of an atom with too many
  * go). Bond orders and charges are then those with the fewest unusual atoms under which every atom has a usual valence and the charges sum
@@ -162,7 +165,14 @@ class OrderSearch {
     this.extra = new Int8Array(contacts.length);
     this.decided = new Uint8Array(elements.length);
     this.charges = new Int8Array(elements.length);
-    this.states = elements.map((element, atom) => (this.isNitro(elements, atom) ? [state(4, 1, 0)] : STATES[element]));
+    this.states = elements.map((element, atom) => {
+      if (element !== "N") return STATES[element];
+      return this.isNitro(elements, atom)
+        ? [state(4, 1)]
+        : this.neighbours[atom].length > 1
+          ? INNER_NITROGEN
+          : STATES.N;
+    });
   }
 
   run(): PerceivedMolecule | null {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import type { Reject } from "../chem/molecule.js";
 import { openCorpus } from "../data/corpus.js";
 import { splitCorpus } from "../data/split.js";
@@ -108,6 +109,56 @@ describe("prepare", () => {
     assert.ok(!existsSync(dir));
     await assert.rejects(prepare([join(root, "no-such-file.smi")], dir, { workers: 1 }), { name: "DatasetError" });
     assert.ok(!readdirSync(root).some((name) => name.includes(".partial-")));
+  });
+
+  it("keeps what came before damage, says so, and goes on with the next input", async () => {
+    const text = Array.from({ length: 60_000 }, (_, i) => `${"C".repeat(1 + (i % 9))} name${i * 7919}`).join("\n");
+    const whole = gzipSync(text);
+    const cut = join(root, "cut.smi.gz");
+    writeFileSync(cut, whole.subarray(0, whole.length >> 1));
+    const summary = await prepare([cut, file("next.smi", "CCO\n")], newFolder(), { workers: 2 });
+    assert.ok(summary.molecules > 10_000 && summary.molecules < 60_000, `${summary.molecules}`);
+    assert.equal(summary.damaged.length, 1);
+    assert.equal(summary.damaged[0].path, cut);
+    assert.match(summary.damaged[0].reason, /gzip data is damaged near byte .* records before that were read/);
+    const { sources } = (await openCorpus(summary.outDir)).manifest;
+    assert.equal(sources[0].records + 1, summary.molecules);
+    assert.match(sources[0].damage ?? "", /damaged/);
+    assert.equal(sources[1].damage, undefined);
+  });
+
+  it("takes a tag that only late records of an SD file have for a label; one that none has is an error", async () => {
+    const block = (tags: string) =>
+      `m\n  x  3D\n\n  1  0  0  0  0  0  0  0  0  0999 V2000\n    0.0000    0.0000    0.0000 C   0  0\nM  END\n${tags}$$$$\n`;
+    const input = file("late.sdf", block("").repeat(1200) + block("> <gap>\n1.5\n\n"));
+    const dir = newFolder();
+    assert.equal((await prepare([input], dir, { labels: ["gap"], workers: 0 })).notes["missing-label"], 1200);
+    assert.equal((await openCorpus(dir)).labelColumn("gap")[1200], 1.5);
+    const job = prepare([input], newFolder(), { labels: ["homo"], workers: 0 });
+    await assert.rejects(job, {
+      name: "DatasetError",
+      message: /label "homo": expected one of its columns or tags, got gap/,
+    });
+  });
+
+  it("finds the columns of a known data set, leaves out listed molecules, and perceives bonds on request", async () => {
+    const dir = newFolder();
+    const copy = file("bace.csv", "mol,CID,Class,pIC50\nCCO,mol_1,1,7\nCC,mol_2,,8\n");
+    await prepare([copy], dir, { dataset: "bace", workers: 0 });
+    const corpus = await openCorpus(dir);
+    assert.deepEqual(corpus.labelNames, ["Class"]);
+    assert.deepEqual([...corpus.labelColumn("Class")], [1, Number.NaN]);
+    const listed = file("listed.smi", "CCO gdb_21\nCC gdb_22\n");
+    const left = await prepare([listed], newFolder(), {
+      exclude: file("list.txt", "  21  C  C  C  0.1\n"),
+      workers: 1,
+    });
+    assert.deepEqual([left.molecules, left.rejects], [1, { excluded: 1 }]);
+    const xyz = file("a.xyz", "3\n\nO 0 0 0\nH 0.76 0.59 0\nH -0.76 0.59 0\n2\n\nO 0 0 0\nH 0.96 0 0\n");
+    const guessed = await prepare([xyz], newFolder(), { perceiveBonds: true, workers: 1 });
+    assert.deepEqual([guessed.molecules, guessed.with3d, guessed.notes["perceived-bonds"]], [1, 1, 1]);
+    assert.deepEqual(guessed.rejects, { "unparsable-record": 1 });
+    await assert.rejects(prepare([xyz], newFolder(), { workers: 1 }), /--perceive-bonds/);
   });
 
   it("refuses impossible options and stops when told to", async () => {
