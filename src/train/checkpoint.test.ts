@@ -169,5 +169,5 @@ test("killed at any moment, a run leaves whole checkpoints and loses none that w
       }
       assert.ok((places.at(-1)?.step ?? 0) >= reported, `reported ${reported}, found ${places.at(-1)?.step}`);
     }
-    assert.ok(reported > 20, `only ${reported} checkpoints were written`);
+    assert.ok(reported > 5, `only ${reported} checkpoints were written`);
   }));
