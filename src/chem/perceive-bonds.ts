@@ -95,14 +95,7 @@ export function perceiveBonds(
       reason: `no bond orders with usual valences and a charge of ${charge} ${why} (is a hydrogen missing, or a charge?)`,
     };
   }
-  const stretched = solution.bonds.findIndex(
-    ({ order }, i) => contacts[i].length > (order === 3 ? LONGEST_TRIPLE : order === 2 ? LONGEST_DOUBLE : 2),
-  );
-  if (stretched < 0) return solution;
-  const { begin, end, order } = solution.bonds[stretched];
-  return {
-    reason: `atoms ${begin} and ${end} would need a bond of order ${order}, but are too far apart (is a hydrogen missing?)`,
-  };
+  return solution;
 }
 
 interface Contact {
@@ -110,6 +103,11 @@ interface Contact {
   readonly end: number;
   /** Distance in units of the sum of the radii. */
   readonly length: number;
+}
+
+/** Highest order of a bond of this length, beyond 1. */
+function mostExtra({ length }: Contact): number {
+  return length <= LONGEST_TRIPLE ? 2 : length <= LONGEST_DOUBLE ? 1 : 0;
 }
 
 function findContacts(elements: readonly string[], positions: ArrayLike<number>): Contact[] | string {
@@ -229,7 +227,7 @@ class OrderSearch {
     for (let i = from; i < around.length; i++) {
       const { atom: other, bond } = around[i];
       if (this.decided[other]) continue;
-      for (let raise = Math.min(missing, 2); raise > 0; raise--) {
+      for (let raise = Math.min(missing, mostExtra(this.contacts[bond])); raise > 0; raise--) {
         if (this.room(other) < raise) continue;
         this.raise(bond, other, raise);
         this.distribute(atom, missing - raise, i + 1, penalty);
@@ -263,7 +261,9 @@ class OrderSearch {
 
   private openBonds(atom: number): number {
     let open = 0;
-    for (const { atom: other } of this.neighbours[atom]) if (!this.decided[other] && this.room(other) > 0) open++;
+    for (const { atom: other, bond } of this.neighbours[atom]) {
+      if (!this.decided[other] && mostExtra(this.contacts[bond]) > 0 && this.room(other) > 0) open++;
+    }
     return open;
   }
 

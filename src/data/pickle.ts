@@ -1,5 +1,6 @@
 // Reads Python pickles (protocols 0 to 5) as plain data; it runs nothing a pickle names, but for a fixed list of constructors.
 import { DatasetError } from "../errors.js";
+import { longFromBytes, PickleBytes, small } from "./pickle-bytes.js";
 import { NUMPY_GLOBALS } from "./pickle-numpy.js";
 
 /**
@@ -53,29 +54,31 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions = {}, start
 }
 
 class PickleMachine {
-  private readonly view: DataView;
+  private readonly input: PickleBytes;
   private readonly stack: unknown[] = [];
   private readonly memo = new Map<number, unknown>();
   /** What made an object that may still get its state. */
   private readonly makers = new WeakMap<object, PickleGlobal>();
-  at: number;
 
   constructor(
-    private readonly bytes: Uint8Array,
+    bytes: Uint8Array,
     private readonly options: UnpickleOptions,
     start: number,
   ) {
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.at = start;
+    this.input = new PickleBytes(bytes, start);
+  }
+
+  get at(): number {
+    return this.input.at;
   }
 
   run(): Unpickled {
     for (;;) {
-      const opcode = this.byte();
-      if (opcode === 0x2e) return { value: this.pop(), end: this.at }; // STOP
+      const opcode = this.input.byte();
+      if (opcode === 0x2e) return { value: this.pop(), end: this.input.at }; // STOP
       const known = this.scalar(opcode) || this.container(opcode) || this.object(opcode);
       if (!known) {
-        throw new DatasetError(`pickle: unknown opcode 0x${opcode.toString(16)} at byte ${this.at - 1}`);
+        throw new DatasetError(`pickle: unknown opcode 0x${opcode.toString(16)} at byte ${this.input.at - 1}`);
       }
     }
   }
@@ -83,7 +86,7 @@ class PickleMachine {
   /** Opcodes that push a value of their own. */
   private scalar(opcode: number): boolean {
     const push = (value: unknown) => this.stack.push(value) > 0;
-    const { view } = this;
+    const { view } = this.input;
     switch (String.fromCharCode(opcode)) {
       case "N":
         return push(null);
@@ -94,42 +97,42 @@ class PickleMachine {
       case "I":
         return push(this.oldInteger());
       case "J":
-        return push(view.getInt32(this.skip(4), true));
+        return push(view.getInt32(this.input.skip(4), true));
       case "K":
-        return push(this.byte());
+        return push(this.input.byte());
       case "M":
-        return push(view.getUint16(this.skip(2), true));
+        return push(view.getUint16(this.input.skip(2), true));
       case "L":
-        return push(small(BigInt(this.textLine().replace(/L$/, ""))));
+        return push(small(BigInt(this.input.textLine().replace(/L$/, ""))));
       case "\x8a":
-        return push(small(longFromBytes(this.take(this.byte()))));
+        return push(small(longFromBytes(this.input.take(this.input.byte()))));
       case "\x8b":
-        return push(small(longFromBytes(this.take(this.size(4)))));
+        return push(small(longFromBytes(this.input.take(this.input.size(4)))));
       case "F":
-        return push(Number(this.textLine()));
+        return push(Number(this.input.textLine()));
       case "G":
-        return push(view.getFloat64(this.skip(8), false));
+        return push(view.getFloat64(this.input.skip(8), false));
       case "S":
-        return push(this.textLine().replace(/^(['"])(.*)\1$/, "$2"));
+        return push(this.input.textLine().replace(/^(['"])(.*)\1$/, "$2"));
       case "V":
-        return push(this.textLine());
+        return push(this.input.textLine());
       case "U":
-        return push(Buffer.from(this.take(this.byte())).toString("latin1"));
+        return push(Buffer.from(this.input.take(this.input.byte())).toString("latin1"));
       case "T":
-        return push(Buffer.from(this.take(this.size(4))).toString("latin1"));
+        return push(Buffer.from(this.input.take(this.input.size(4))).toString("latin1"));
       case "X":
-        return push(Buffer.from(this.take(this.size(4))).toString("utf8"));
+        return push(Buffer.from(this.input.take(this.input.size(4))).toString("utf8"));
       case "\x8c":
-        return push(Buffer.from(this.take(this.byte())).toString("utf8"));
+        return push(Buffer.from(this.input.take(this.input.byte())).toString("utf8"));
       case "\x8d":
-        return push(Buffer.from(this.take(this.size(8))).toString("utf8"));
+        return push(Buffer.from(this.input.take(this.input.size(8))).toString("utf8"));
       case "C":
-        return push(this.take(this.byte()));
+        return push(this.input.take(this.input.byte()));
       case "B":
-        return push(this.take(this.size(4)));
+        return push(this.input.take(this.input.size(4)));
       case "\x8e":
       case "\x96":
-        return push(this.take(this.size(8)));
+        return push(this.input.take(this.input.size(8)));
       default:
         return false;
     }
@@ -200,27 +203,27 @@ class PickleMachine {
   private object(opcode: number): boolean {
     switch (String.fromCharCode(opcode)) {
       case "\x80":
-        if (this.byte() > 5) throw new DatasetError("pickle: expected protocol 5 at most");
+        if (this.input.byte() > 5) throw new DatasetError("pickle: expected protocol 5 at most");
         return true;
       case "\x95":
-        this.skip(8);
+        this.input.skip(8);
         return true;
       case "p":
-        return this.remember(Number(this.textLine()));
+        return this.remember(Number(this.input.textLine()));
       case "q":
-        return this.remember(this.byte());
+        return this.remember(this.input.byte());
       case "r":
-        return this.remember(this.size(4));
+        return this.remember(this.input.size(4));
       case "\x94":
         return this.remember(this.memo.size);
       case "g":
-        return this.recall(Number(this.textLine()));
+        return this.recall(Number(this.input.textLine()));
       case "h":
-        return this.recall(this.byte());
+        return this.recall(this.input.byte());
       case "j":
-        return this.recall(this.size(4));
+        return this.recall(this.input.size(4));
       case "c":
-        this.stack.push(this.global(this.textLine(), this.textLine()));
+        this.stack.push(this.global(this.input.textLine(), this.input.textLine()));
         return true;
       case "\x93": {
         const [module, name] = this.popMany(2);
@@ -242,7 +245,7 @@ class PickleMachine {
         this.stack.push(this.persistent(this.pop()));
         return true;
       case "P":
-        this.stack.push(this.persistent(this.textLine()));
+        this.stack.push(this.persistent(this.input.textLine()));
         return true;
       default:
         return false;
@@ -319,38 +322,9 @@ class PickleMachine {
     return this.stack.splice(mark).slice(1);
   }
 
-  private byte(): number {
-    return this.bytes[this.skip(1)];
-  }
-
-  private size(width: 4 | 8): number {
-    const at = this.skip(width);
-    return width === 4 ? this.view.getUint32(at, true) : Number(this.view.getBigUint64(at, true));
-  }
-
-  private take(count: number): Uint8Array {
-    const start = this.skip(count);
-    return this.bytes.subarray(start, start + count);
-  }
-
-  private skip(count: number): number {
-    const start = this.at;
-    if (start + count > this.bytes.length) throw new DatasetError("pickle: it ends too early");
-    this.at = start + count;
-    return start;
-  }
-
-  private textLine(): string {
-    const end = this.bytes.indexOf(10, this.at);
-    if (end < 0) throw new DatasetError("pickle: it ends too early");
-    const text = Buffer.from(this.bytes.subarray(this.at, end)).toString("utf8");
-    this.at = end + 1;
-    return text;
-  }
-
   /** Protocol 0 writes True and False as the integers 01 and 00. */
   private oldInteger(): number | boolean | bigint {
-    const text = this.textLine();
+    const text = this.input.textLine();
     if (text === "01" || text === "00") return text === "01";
     return small(BigInt(text));
   }
@@ -374,16 +348,4 @@ function setItems(target: unknown, pairs: readonly unknown[]): Map<unknown, unkn
   if (!(target instanceof Map)) throw new DatasetError("pickle: items for something that is no dict");
   for (let i = 0; i + 1 < pairs.length; i += 2) target.set(pairs[i], pairs[i + 1]);
   return target;
-}
-
-/** Little-endian two's complement of any length. */
-function longFromBytes(bytes: Uint8Array): bigint {
-  let value = 0n;
-  for (let i = bytes.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]);
-  return bytes.length > 0 && bytes[bytes.length - 1] & 0x80 ? value - (1n << BigInt(8 * bytes.length)) : value;
-}
-
-function small(value: bigint): number | bigint {
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : value;
 }
