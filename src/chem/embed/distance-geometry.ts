@@ -20,7 +20,7 @@ export interface EmbedConstraints {
 }
 
 const DIMENSIONS = 4;
-const POWER_ITERATIONS = 60;
+const POWER_ITERATIONS = 25;
 
 /**
  * Embeds once.
@@ -33,13 +33,13 @@ export function embedOnce(constraints: EmbedConstraints, random: Random, deadlin
   const scratch = { maxStep: 0.5, deadline };
   // Free use of the fourth dimension lets atoms pass each other; then it is closed.
   const open = violation(constraints, 0.1);
-  minimize(open, x, { ...scratch, maxIterations: 150, gradientTolerance: 1e-2, valueTolerance: 1e-2 });
+  minimize(open, x, { ...scratch, maxIterations: 150, gradientTolerance: 2e-2, valueTolerance: 5e-2 });
   const closed = violation(constraints, 2);
   const { value } = minimize(closed, x, {
     ...scratch,
     maxIterations: 150,
-    gradientTolerance: 1e-3,
-    valueTolerance: 1e-3,
+    gradientTolerance: 1e-2,
+    valueTolerance: 1e-2,
   });
   const flat = new Float64Array(3 * atoms);
   for (let atom = 0; atom < atoms; atom++) flat.set(x.subarray(DIMENSIONS * atom, DIMENSIONS * atom + 3), 3 * atom);
