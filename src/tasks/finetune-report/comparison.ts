@@ -43,6 +43,11 @@ export function formatValue(value: number): string {
   return Number.isNaN(value) ? "not defined" : value.toPrecision(4).replace(/e\+?(-?\d+)$/, "·10^$1");
 }
 
+/** Three digits, for tables of many values. */
+function brief(value: number): string {
+  return Math.abs(value) < 1 && Math.abs(value) >= 1e-3 ? value.toFixed(3) : formatValue(Number(value.toPrecision(3)));
+}
+
 /** One line that says how good the model is, one that says whether something simpler is as good. */
 export function compareMethods(input: FinetuneReportInput, scores: readonly MethodScore[]): [string, string][] {
   const metric = MAIN_METRIC[input.task.kind];
@@ -85,7 +90,7 @@ export function resultTables(input: FinetuneReportInput, scores: readonly Method
     ...metrics.map((metric) => {
       if (Number.isNaN(average[metric])) return "not defined";
       const { low, high } = intervals[metric];
-      return `${formatValue(average[metric])} (${formatValue(low)} to ${formatValue(high)})`;
+      return `${brief(average[metric])} (${brief(low)}–${brief(high)})`;
     }),
     method.seconds === undefined ? "" : `${method.seconds.toFixed(1)} s`,
   ]);

@@ -7,23 +7,25 @@ import type { Figure } from "./outcome-charts.js";
 const STYLE = `
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, "Liberation Sans", Helvetica, Arial, sans-serif; color: #1d2430; background: #f4f6f8; margin: 0; }
-main { max-width: 1040px; margin: 0 auto; padding: 28px 20px 60px; }
+main { max-width: 1120px; margin: 0 auto; padding: 28px 20px 60px; }
 h1 { font-size: 26px; margin: 0 0 14px; }
 h2 { font-size: 18px; margin: 34px 0 10px; }
 section.card, .scroll, .charts figure, .drawings figure { background: #fff; border: 1px solid #dde3ea; border-radius: 8px; }
 section.card { padding: 8px 18px; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 6px 12px; vertical-align: top; border-bottom: 1px solid #edf0f4; }
 td:not(:first-child), th:not(:first-child) { white-space: nowrap; }
+.scroll { width: fit-content; max-width: 100%; }
 .summary td { white-space: normal; overflow-wrap: anywhere; }
 .summary td:first-child { color: #5b6675; white-space: nowrap; width: 1%; }
 tr:last-child td { border-bottom: 0; }
 th { font-size: 13px; color: #5b6675; font-weight: 600; }
 td.number { text-align: right; }
-td:first-child { max-width: 420px; overflow-wrap: anywhere; }
+td:first-child { min-width: 110px; max-width: 420px; overflow-wrap: anywhere; }
 .charts, .drawings { display: flex; flex-wrap: wrap; gap: 14px; }
 figure { margin: 0; padding: 10px; }
+.charts figure { flex: 0 1 478px; display: flex; justify-content: center; }
 .charts svg { display: block; max-width: 100%; height: auto; }
 .drawings figure { width: 240px; }
 figcaption { font-size: 12.5px; white-space: pre-line; overflow-wrap: anywhere; color: #3a4452; }
