@@ -17,6 +17,8 @@ export interface TaskBatchSetup {
 export interface TaskBatchOrder {
   readonly molecules: Int32Array | PackedMolecules;
   readonly labels: readonly Label[];
+  /** Adds a tensor "fingerprints" [batch, FINGERPRINT_BYTES], which no graph takes. */
+  readonly fingerprints?: boolean;
 }
 
 export interface TaskBatchRequest extends TaskBatchOrder {
@@ -62,7 +64,8 @@ export class TaskBatchPool {
       }
       const id = this.#asked++;
       this.#pending.set(id, { resolve, reject });
-      const request: TaskBatchRequest = { id, molecules: order.molecules, labels: order.labels };
+      const { molecules, labels, fingerprints = false } = order;
+      const request: TaskBatchRequest = { id, molecules, labels, fingerprints };
       this.#threads[id % this.#threads.length].postMessage(request);
     });
   }

@@ -1,5 +1,9 @@
 // Thread that makes batches for fine-tuned models and embeddings, from rows of a corpus or from molecules sent to it.
 import { parentPort, workerData } from "node:worker_threads";
+import type { BatchTensor } from "../blend/tensors.js";
+import { FINGERPRINT_BYTES, morganFingerprint } from "../chem/fingerprint.js";
+import type { Molecule } from "../chem/molecule.js";
+import { loadRdkit } from "../chem/rdkit.js";
 import { openCorpus } from "../data/corpus.js";
 import { unpackMolecules } from "../data/packed-molecules.js";
 import { Random } from "../random.js";
@@ -10,7 +14,16 @@ const { corpusDir, recipe, seed } = workerData as TaskBatchSetup;
 const corpus = corpusDir === null ? null : await openCorpus(corpusDir);
 const random = Random.fromSeed(seed);
 
-parentPort?.on("message", ({ id, molecules, labels }: TaskBatchRequest) => {
+async function fingerprintTensor(molecules: readonly Molecule[]): Promise<BatchTensor> {
+  const rdkit = await loadRdkit();
+  const data = new Uint8Array(molecules.length * FINGERPRINT_BYTES);
+  molecules.forEach((molecule, i) => {
+    data.set(morganFingerprint(rdkit, molecule), i * FINGERPRINT_BYTES);
+  });
+  return { data, shape: [molecules.length, FINGERPRINT_BYTES] };
+}
+
+parentPort?.on("message", async ({ id, molecules, labels, fingerprints }: TaskBatchRequest) => {
   const reply = (message: TaskBatchReply, transfer: ArrayBuffer[] = []) => parentPort?.postMessage(message, transfer);
   try {
     const members =
@@ -20,7 +33,10 @@ parentPort?.on("message", ({ id, molecules, labels }: TaskBatchRequest) => {
             return corpus.get(row);
           })
         : unpackMolecules(molecules);
-    const tensors = makeTaskBatch(members, recipe, random.split(...labels));
+    const tensors = {
+      ...makeTaskBatch(members, recipe, random.split(...labels)),
+      ...(fingerprints ? { fingerprints: await fingerprintTensor(members) } : {}),
+    };
     reply(
       { id, tensors },
       Object.values(tensors).map((tensor) => tensor.data.buffer as ArrayBuffer),

@@ -1,0 +1,122 @@
+// Evaluation as a job: fine-tuned models and labelled molecules → metrics, and the predictions they are of.
+import { writeFileSync } from "node:fs";
+import { FINGERPRINT_BYTES, morganFingerprint } from "../chem/fingerprint.js";
+import { loadRdkit } from "../chem/rdkit.js";
+import type { Corpus } from "../data/corpus.js";
+import { ConfigError, DatasetError } from "../errors.js";
+import { type FinetunedModel, loadFinetuned, trainingFingerprints } from "../train/finetuned-model.js";
+import { bootstrapIntervals, type Interval } from "../train/metrics.js";
+import { entryLabels, groupConformers } from "../train/task-data.js";
+import { openLabelled } from "./finetune/labelled-corpus.js";
+import { predictionsCsv } from "./finetune/predictions-file.js";
+import { predictWithAll, scoreMembers } from "./finetune/score-parts.js";
+import type { PrepareOptions } from "./prepare.js";
+
+export interface EvaluateJob {
+  /** The run of a fine-tuned model. */
+  readonly model: string;
+  /** Files of molecules with labels, or a corpus. */
+  readonly inputs: readonly string[];
+  /** Columns that hold the labels of the model's targets, in their order; the targets' names by default. */
+  readonly targets?: readonly string[];
+  /** CSV of predictions to write. */
+  readonly out?: string;
+  /** Where files are prepared to. */
+  readonly cacheDir: string;
+  readonly prepare?: Omit<PrepareOptions, "hydrogens" | "maxAtoms" | "labels">;
+  readonly threads?: number;
+}
+
+export interface EvaluateSummary {
+  readonly model: string;
+  /** The metric that the model was chosen by. */
+  readonly metric: string;
+  readonly molecules: number;
+  /** Records that could not be used, and molecules without any label. */
+  readonly rejects: number;
+  readonly unlabelled: number;
+  /** Molecules that the model was trained on, as far as fingerprints tell: they are no test. */
+  readonly seenInTraining: number;
+  /** Of the mean of all seeds. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** 95 % bootstrap intervals. */
+  readonly intervals: Readonly<Record<string, Interval>>;
+  readonly perTarget: readonly Readonly<Record<string, number>>[];
+  readonly targets: readonly string[];
+  readonly seeds: readonly Readonly<Record<string, number>>[];
+  readonly out: string | null;
+}
+
+/** @throws ConfigError, DatasetError, CheckpointError */
+export async function evaluate(job: EvaluateJob): Promise<EvaluateSummary> {
+  const model = loadFinetuned(job.model);
+  const { description } = model;
+  const names = description.targets.map(({ name }) => name);
+  const columns = job.targets ?? names;
+  if (columns.length !== names.length) {
+    throw new ConfigError(
+      `targets: expected ${names.length}, one for each of ${names.join(", ")}, got ${columns.length}`,
+    );
+  }
+  // Defaults are left out, so that a prepared corpus is not refused for them.
+  const { hydrogens, maxAtoms } = description.reading;
+  const reading = { ...(hydrogens ? { hydrogens } : {}), ...(maxAtoms === 256 ? {} : { maxAtoms }) };
+  const prepare = { ...job.prepare, ...reading };
+  const { corpus } = await openLabelled({ inputs: job.inputs, targets: columns, cacheDir: job.cacheDir, prepare });
+  try {
+    return await evaluateCorpus(model, corpus, columns, job);
+  } finally {
+    corpus.close();
+  }
+}
+
+async function evaluateCorpus(
+  model: FinetunedModel,
+  corpus: Corpus,
+  columnNames: readonly string[],
+  job: EvaluateJob,
+): Promise<EvaluateSummary> {
+  const { description, parameters } = model;
+  const { task, targets, conformers, metric } = description;
+  const columns = columnNames.map((name) => corpus.labelColumn(name));
+  const grouped = groupConformers(corpus, columns);
+  const entries = grouped.filter(([row]) => columns.some((column) => !Number.isNaN(column[row])));
+  if (entries.length === 0)
+    throw new DatasetError(`${corpus.dir}: every label of ${columnNames.join(", ")} is missing`);
+  const values = Float64Array.from(entries.flatMap(([row]) => columns.map((column) => column[row])));
+  const every = Int32Array.from(entries.keys());
+  const labels = entryLabels({ names: columnNames, values }, every);
+  const taskModel = { model: description.model, task, targets };
+  const members = await predictWithAll(corpus, { entries }, every, taskModel, conformers, parameters, job.threads);
+  const { spread, metrics, perTarget, seeds } = scoreMembers(taskModel, members, labels);
+  if (job.out !== undefined) {
+    const rows = Array.from(entries, ([row]) => corpus.get(row).name);
+    const table = { names: rows, labels, predictions: spread, uncertain: members.length > 1 };
+    writeFileSync(job.out, predictionsCsv(targets, task, table));
+  }
+  return {
+    model: model.dir,
+    metric,
+    molecules: entries.length,
+    rejects: corpus.manifest.counts.rejects,
+    unlabelled: grouped.length - entries.length,
+    seenInTraining: await countSeen(model, corpus, entries),
+    metrics,
+    intervals: bootstrapIntervals(task.kind, spread.mean, labels, task.outputs, { seed: 1 }),
+    perTarget,
+    targets: targets.map(({ name }) => name),
+    seeds,
+    out: job.out ?? null,
+  };
+}
+
+async function countSeen(model: FinetunedModel, corpus: Corpus, entries: readonly Int32Array[]): Promise<number> {
+  const rdkit = await loadRdkit();
+  const known = trainingFingerprints(model);
+  const texts = new Set<string>();
+  for (let at = 0; at < known.length; at += FINGERPRINT_BYTES) {
+    texts.add(Buffer.from(known.subarray(at, at + FINGERPRINT_BYTES)).toString("latin1"));
+  }
+  return entries.filter(([row]) => texts.has(Buffer.from(morganFingerprint(rdkit, corpus.get(row))).toString("latin1")))
+    .length;
+}

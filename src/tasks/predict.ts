@@ -1,0 +1,258 @@
+// Prediction as a job: molecules and fine-tuned models → a table of values, uncertainties, and how far each molecule is from training.
+import { availableParallelism } from "node:os";
+import { FINGERPRINT_BYTES, FingerprintIndex } from "../chem/fingerprint.js";
+import type { ReaderOptions } from "../data/readers/index.js";
+import { ConfigError } from "../errors.js";
+import type { Tensor } from "../runtime/session.js";
+import { type FinetunedModel, loadFinetuned, trainingFingerprints } from "../train/finetuned-model.js";
+import { TaskBatchPool } from "../train/task-batch-pool.js";
+import { predictionRecipe, TaskPredictor } from "../train/task-predictor.js";
+import { parameterTensors } from "../train/trainer.js";
+import { outputNames, spreadOf } from "./finetune/predictions-file.js";
+import { type InferenceBatch, inOrder } from "./inference/in-order.js";
+import { openSource } from "./inference/molecule-source.js";
+import { openRejects } from "./inference/rejects.js";
+import {
+  openTable,
+  type TableColumns,
+  type TableFormat,
+  type TableRow,
+  tableFormat,
+} from "./inference/table-writer.js";
+
+/** Largest Tanimoto similarity with a training molecule below which a molecule counts as far from them. */
+export const FAR_SIMILARITY = 0.3;
+
+export interface PredictJob {
+  /** Runs of fine-tuned models; several are an ensemble and must be of one task. */
+  readonly models: readonly string[];
+  /** Files of molecules, "-" for standard input, or a corpus. */
+  readonly inputs: readonly string[];
+  /** Table to write; null for standard output. */
+  readonly out: string | null;
+  readonly format?: TableFormat;
+  /** Where records that cannot be used are listed; OUT.rejects.jsonl by default. */
+  readonly rejects?: string;
+  /** Draws with dropout that make the uncertainty where there is one model only; 10 by default, 0 for none. */
+  readonly samples?: number;
+  /** Whether to compare with the training molecules; yes by default. */
+  readonly similarity?: boolean;
+  readonly farSimilarity?: number;
+  readonly reader?: ReaderOptions;
+  readonly seed?: number;
+  readonly threads?: number;
+  readonly workers?: number;
+  /** Told the molecules done so far. */
+  readonly onProgress?: (molecules: number, rejects: number) => void;
+}
+
+/** Where the standard deviation of a prediction comes from. */
+export type Uncertainty =
+  | { readonly from: "ensemble"; readonly models: number }
+  | { readonly from: "dropout"; readonly samples: number }
+  | { readonly from: "none" };
+
+export interface PredictSummary {
+  readonly molecules: number;
+  readonly rejects: Readonly<Record<string, number>>;
+  readonly rejectsPath: string | null;
+  /** The first record that could not be used, and why. */
+  readonly firstReject: string | null;
+  readonly out: string | null;
+  readonly outputs: readonly string[];
+  readonly uncertainty: Uncertainty;
+  /** Molecules far from the training molecules; null where they were not compared. */
+  readonly far: number | null;
+  readonly moleculesPerSecond: number;
+  readonly seconds: number;
+}
+
+interface Member {
+  readonly predictor: TaskPredictor;
+  readonly parameters: Readonly<Record<string, Tensor>>;
+}
+
+interface Prediction {
+  readonly mean: Float64Array;
+  readonly std: Float64Array | null;
+  readonly similarity: number | null;
+}
+
+/** @throws ConfigError when models are of different tasks */
+function loadModels(folders: readonly string[]): readonly FinetunedModel[] {
+  if (folders.length === 0) throw new ConfigError("expected the run of a fine-tuned model, got none");
+  const models = folders.map(loadFinetuned);
+  const taskOf = ({ description: { task, targets, reading } }: FinetunedModel) =>
+    JSON.stringify({ task, targets: targets.map(({ name }) => name), reading });
+  const other = models.find((model) => taskOf(model) !== taskOf(models[0]));
+  if (other) {
+    throw new ConfigError(
+      `${other.dir}: expected the task of ${models[0].dir} for an ensemble, ${taskOf(models[0])}, got ${taskOf(other)}`,
+    );
+  }
+  return models;
+}
+
+function uncertaintyOf(models: readonly FinetunedModel[], samples: number): Uncertainty {
+  const members = models.reduce((sum, { parameters }) => sum + parameters.length, 0);
+  if (members > 1) return { from: "ensemble", models: members };
+  const { attention, activation, droppath } = models[0].description.dropout;
+  return samples > 0 && attention + activation + droppath > 0 ? { from: "dropout", samples } : { from: "none" };
+}
+
+/** Runs the models on the draws of a batch, one after another; what the last draw gives is the answer. */
+class BatchPredictor {
+  #mean: Float64Array | null = null;
+  #draws: Float64Array[] = [];
+  #similarities: readonly (number | null)[] = [];
+
+  constructor(
+    private readonly members: readonly Member[],
+    private readonly dropped: TaskPredictor | null,
+    private readonly draws: number,
+    private readonly index: FingerprintIndex | null,
+  ) {}
+
+  async run({ molecules, tensors, draw }: InferenceBatch): Promise<readonly Prediction[]> {
+    let std: Float64Array | null = null;
+    if (draw === 0) {
+      const values: Float64Array[] = [];
+      for (const { predictor, parameters } of this.members) values.push(await predictor.predict(tensors, parameters));
+      const spread = spreadOf(values);
+      this.#mean = spread.mean;
+      if (values.length > 1) std = spread.std;
+      this.#draws = [];
+      const bits = tensors["fingerprints"]?.data as Uint8Array | undefined;
+      this.#similarities = molecules.map((_, i) =>
+        this.index && bits
+          ? this.index.nearest(bits.subarray(i * FINGERPRINT_BYTES, (i + 1) * FINGERPRINT_BYTES))
+          : null,
+      );
+    }
+    if (this.dropped) {
+      this.#draws.push(await this.dropped.predict(tensors, this.members[0].parameters));
+      if (draw < this.draws - 1) return [];
+      std = spreadOf(this.#draws).std;
+    }
+    const mean = this.#mean as Float64Array;
+    const outputs = mean.length / molecules.length;
+    return molecules.map((_, i) => ({
+      mean: mean.subarray(i * outputs, (i + 1) * outputs),
+      std: std?.subarray(i * outputs, (i + 1) * outputs) ?? null,
+      similarity: this.#similarities[i],
+    }));
+  }
+}
+
+interface Layout {
+  readonly columns: TableColumns;
+  readonly row: (
+    molecule: { readonly file: string; readonly record: number; readonly name: string },
+    prediction: Prediction,
+  ) => TableRow;
+}
+
+/** The columns of the table and how a prediction fills them. */
+function layoutOf(model: FinetunedModel, job: PredictJob, uncertainty: Uncertainty, far: number): Layout {
+  const { task, targets } = model.description;
+  const several = job.inputs.length > 1;
+  const similarity = job.similarity ?? true;
+  const uncertain = uncertainty.from !== "none";
+  const names = outputNames(targets, task);
+  const classes = task.kind === "classes";
+  return {
+    columns: {
+      keys: [...(several ? ["file"] : []), "record", "name"],
+      values: names.flatMap((name) => [`${name} predicted`, ...(uncertain ? [`${name} std`] : [])]),
+      remarks: [...(classes ? [`${targets[0].name} predicted`] : []), ...(similarity ? ["similarity", "far"] : [])],
+    },
+    row: ({ file, record, name }, { mean, std, similarity: nearest }) => ({
+      keys: [...(several ? [file] : []), record, name],
+      values: names.flatMap((_, o) => [mean[o], ...(std ? [std[o]] : [])]),
+      remarks: [
+        ...(classes ? [mean.indexOf(Math.max(...mean))] : []),
+        ...(nearest === null ? [] : [Number(nearest.toFixed(4)), nearest < far]),
+      ],
+    }),
+  };
+}
+
+/**
+ * Predicts in bounded memory; rows come in the order of the input.
+ * @throws ConfigError, CheckpointError, DatasetError
+ */
+export async function predict(job: PredictJob): Promise<PredictSummary> {
+  const models = loadModels(job.models);
+  const [{ description }] = models;
+  const format = tableFormat(job.out, job.format);
+  const uncertainty = uncertaintyOf(models, job.samples ?? 10);
+  const far = job.farSimilarity ?? FAR_SIMILARITY;
+  const threads = job.threads ?? availableParallelism();
+  const index = (job.similarity ?? true) ? new FingerprintIndex(joinFingerprints(models)) : null;
+  const rejects = openRejects(job.rejects ?? (job.out === null ? null : `${job.out}.rejects.jsonl`));
+  const source = await openSource(job.inputs, {
+    ...description.reading,
+    geometry: description.task.geometry,
+    onReject: rejects.add,
+    ...(job.reader ? { reader: job.reader } : {}),
+    ...(job.workers === undefined ? {} : { workers: job.workers }),
+  });
+  const members: Member[] = [];
+  const predictors: TaskPredictor[] = [];
+  for (const { description: own, parameters, slots } of models) {
+    const predictor = await TaskPredictor.create(own, null, { threads });
+    predictors.push(predictor);
+    for (const flat of parameters) members.push({ predictor, parameters: parameterTensors(slots, flat) });
+  }
+  const dropout = uncertainty.from === "dropout" ? description.dropout : null;
+  const dropped = dropout && (await TaskPredictor.create(description, dropout, { threads }));
+  const recipe = predictionRecipe(description, dropout);
+  const pool = new TaskBatchPool({ corpusDir: source.corpusDir, recipe, seed: job.seed ?? 1 });
+  const draws = uncertainty.from === "dropout" ? uncertainty.samples : 1;
+  const layout = layoutOf(models[0], job, uncertainty, far);
+  const counts = { molecules: 0, far: 0 };
+  const began = performance.now();
+  const table = await openTable(job.out, format, layout.columns);
+  try {
+    const runner = new BatchPredictor(members, dropped, draws, index);
+    const options = { draws, fingerprints: index !== null };
+    for await (const window of inOrder(source.chunks(), pool, (batch) => runner.run(batch), options)) {
+      await table.write(window.map(({ molecule, result }) => layout.row(molecule, result)));
+      counts.molecules += window.length;
+      counts.far += window.filter(({ result }) => result.similarity !== null && result.similarity < far).length;
+      job.onProgress?.(
+        counts.molecules,
+        Object.values(rejects.counts()).reduce((sum, count) => sum + count, 0),
+      );
+    }
+  } finally {
+    await Promise.all([pool.close(), ...predictors.map((predictor) => predictor.close()), dropped?.close()]);
+    await Promise.all([table.close(), source.close()]);
+    rejects.close();
+  }
+  const seconds = (performance.now() - began) / 1000;
+  const first = rejects.first();
+  return {
+    molecules: counts.molecules,
+    rejects: rejects.counts(),
+    rejectsPath: rejects.path(),
+    firstReject: first && `${first.file}:${first.line}: ${first.reason}`,
+    out: job.out,
+    outputs: layout.columns.values as readonly string[],
+    uncertainty,
+    far: index && counts.far,
+    moleculesPerSecond: counts.molecules / seconds,
+    seconds,
+  };
+}
+
+function joinFingerprints(models: readonly FinetunedModel[]): Uint8Array {
+  const parts = models.map(trainingFingerprints);
+  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
