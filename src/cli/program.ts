@@ -2,8 +2,12 @@
 import { Command } from "commander";
 import { addBenchCommand } from "./commands/bench.js";
 import { addDatasetsCommand } from "./commands/datasets.js";
+import { addEmbedCommand } from "./commands/embed.js";
+import { addEvaluateCommand } from "./commands/evaluate.js";
 import { addExportCommand } from "./commands/export.js";
+import { addFinetuneCommand } from "./commands/finetune.js";
 import { addImportCommand } from "./commands/import.js";
+import { addPredictCommand } from "./commands/predict.js";
 import { addPrepareCommand } from "./commands/prepare.js";
 import { addPretrainCommand } from "./commands/pretrain.js";
 import { addVerifyCommand } from "./commands/verify.js";
@@ -27,6 +31,10 @@ export function createProgram(): Command {
   addDatasetsCommand(program);
   addPrepareCommand(program);
   addPretrainCommand(program);
+  addFinetuneCommand(program);
+  addEvaluateCommand(program);
+  addPredictCommand(program);
+  addEmbedCommand(program);
   addVerifyCommand(program);
   addImportCommand(program);
   addExportCommand(program);
