@@ -21,7 +21,7 @@ import { alignColumns, printJson, printLines, printRemark, shellWord, thousands 
 import { addReadingOptions, type ReadingFlags, readingOptions, readingProgress } from "../reading-options.js";
 import { listenForStop } from "../stop-request.js";
 
-interface FinetuneFlags extends ReadingFlags, Omit<FinetuneOverrides, "classWeights"> {
+interface FinetuneFlags extends ReadingFlags, Omit<FinetuneOverrides, "classWeights" | "conformers"> {
   readonly from?: string;
   readonly scratch?: true;
   readonly targets?: readonly string[];
@@ -40,6 +40,8 @@ interface FinetuneFlags extends ReadingFlags, Omit<FinetuneOverrides, "classWeig
   readonly folds?: number;
   readonly seeds: readonly number[];
   readonly balanced?: true;
+  /** Conformers whose predictions are averaged. */
+  readonly average?: number;
   readonly name?: string;
   readonly runs: string;
   readonly threads?: number;
@@ -150,7 +152,7 @@ function addTrainingOptions(command: Command): void {
     .option("--freeze <what>", "encoder, or embeddings and this many layers: left as they were pretrained", freezeOf)
     .option("--weight-decay <rate>", "decoupled weight decay (default: 0)", nonNegativeNumber)
     .option("--balanced", "give every class the same weight")
-    .option("--conformers <count>", "conformers whose predictions are averaged, 3d (default: 8)", positiveInteger);
+    .option("--average <count>", "conformers whose predictions are averaged, 3d (default: 8)", positiveInteger);
 }
 
 /** Only what was given, so that nothing overrides a default. */
@@ -176,7 +178,7 @@ function jobOf(inputs: readonly string[], flags: FinetuneFlags): FinetuneJob {
     throw new UsageError("say what to start from: --from RUN for a pretrained model, or --scratch");
   }
   const { learningRate, warmup, layerDecay, freeze, epochs, patience, batchSize, metric, dropout, weightDecay } = flags;
-  const { conformers, targets, labels, preset, name, threads, workers } = flags;
+  const { average: conformers, targets, labels, preset, name, threads, workers } = flags;
   const parts = [...(flags.validationFile ?? []), ...(flags.testFile ?? [])];
   return {
     inputs: [...inputs, ...parts],
