@@ -89,7 +89,11 @@ for (const [what, [examples, absent]] of Object.entries(BATCHES)) {
 test("molecules of one atom are denoised when the policy says so, as in the reference", async () => {
   const official = policy("blend", { denoiseLoneAtoms: true });
   const draws = draw([methane, methane, methane], {}, 3);
-  const { losses } = await step(batchOf([methane, methane, methane], { policy: official, draws }), "distance", "strong");
+  const { losses } = await step(
+    batchOf([methane, methane, methane], { policy: official, draws }),
+    "distance",
+    "strong",
+  );
   assert.notEqual(losses.noise, 0);
 });
 

@@ -22,7 +22,7 @@ import { openSafetensorsFile } from "../../train/safetensors-file.js";
 import { parameterTensors, Trainer } from "../../train/trainer.js";
 import { type Comparison, compare, deviation } from "./comparison.js";
 import { type GoldenBatch, readGoldenBatch } from "./golden-batch.js";
-import { goldenModelConfig } from "./model-check.js";
+import { goldenModelConfig } from "./model-set.js";
 import { compareProbes } from "./probe-comparison.js";
 
 interface ReadoutRecord {
@@ -75,7 +75,9 @@ function taskInputs(
   const normal = (label: number) => (kind === "regression" ? (label - mean) / std : label);
   const tokens = n + 1;
   const read = new Float32Array(batch * tokens);
-  graphs.forEach(({ atoms }, b) => read.fill(readout === "mean" ? 1 / n : 1, b * tokens + 1, b * tokens + 1 + atoms));
+  for (const [b, { atoms }] of graphs.entries()) {
+    read.fill(readout === "mean" ? 1 / n : 1, b * tokens + 1, b * tokens + 1 + atoms);
+  }
   return {
     readout_weights: { data: read, shape: [batch, tokens] },
     labels: {
