@@ -13,6 +13,8 @@ interface BenchFlags {
   readonly budget?: number;
   readonly threads?: number;
   readonly profile?: true;
+  readonly yardstick?: true;
+  readonly meanAtoms?: number;
   readonly json?: true;
 }
 
@@ -22,15 +24,17 @@ export function addBenchCommand(program: Command): void {
     .summary("measure training speed")
     .description("Measures training steps by preset, each in a process of its own, and the speed of making batches.")
     .argument("[input]", "a corpus folder or a file of molecules (default: the molecules that come with moleblend)")
-    .option("--presets <names>", "presets to measure, between commas", presetList, ["mini", "base"])
+    .option("--presets <names>", "presets to measure, between commas", presetList, ["mini", "base", "paper"])
     .option("--batch-size <count>", "molecules a batch (default: 32)", positiveInteger)
     .option("--steps <count>", "steps to count (default: 20)", positiveInteger)
     .option("--budget <seconds>", "most time for the steps of a preset (default: 60)", positiveNumber)
     .option("--threads <count>", "threads of the runtime (default: one a core)", positiveInteger)
     .option("--profile", "add the time of each operator and part of the model")
+    .option("--yardstick", "measure the matrix products of a step alone, in the same process")
+    .option("--mean-atoms <count>", "leave out the largest molecules down to this mean (default: 11.7)", positiveNumber)
     .option("--cache <folder>", "where a file of molecules is prepared to", "runs/corpora")
     .option("--json", "print one JSON document on stdout")
-    .addHelpText("after", "\nExample:\n  moleblend bench --presets mini,base,paper --steps 10 --profile")
+    .addHelpText("after", "\nExample:\n  moleblend bench --presets base,paper --yardstick --profile")
     .action(runBench);
 }
 
