@@ -1,6 +1,7 @@
 // The command line as a whole.
 import { Command } from "commander";
 import { addBenchCommand } from "./commands/bench.js";
+import { addBenchmarkCommand } from "./commands/benchmark.js";
 import { addDatasetsCommand } from "./commands/datasets.js";
 import { addEmbedCommand } from "./commands/embed.js";
 import { addEvaluateCommand } from "./commands/evaluate.js";
@@ -39,5 +40,6 @@ export function createProgram(): Command {
   addImportCommand(program);
   addExportCommand(program);
   addBenchCommand(program);
+  addBenchmarkCommand(program);
   return program;
 }

@@ -1,0 +1,81 @@
+// A simple method on the molecules and the split of a fine-tuning run, to stand beside it.
+import { FINGERPRINT_BITS, FINGERPRINT_BYTES, morganFingerprint } from "../../chem/fingerprint.js";
+import { loadRdkit } from "../../chem/rdkit.js";
+import type { Corpus } from "../../data/corpus.js";
+import type { TaskKind } from "../../model/task-graphs.js";
+import { type BaselineName, type BaselineOptions, runBaseline } from "../../train/baselines/baselines.js";
+import { type BinaryFeatures, unpackFingerprints } from "../../train/baselines/binary-features.js";
+import { bootstrapIntervals, type Interval, taskMetrics } from "../../train/metrics.js";
+import { entryLabels, groupConformers, type TaskData } from "../../train/task-data.js";
+import { type LabelledInput, openLabelled } from "./labelled-corpus.js";
+import { type SplitRequest, splitEntries } from "./split-entries.js";
+import { chooseKind } from "./task-kind.js";
+
+export interface BaselineScore {
+  readonly kind: TaskKind;
+  readonly validation: Readonly<Record<string, number>>;
+  readonly test: Readonly<Record<string, number>>;
+  /** 95 % bootstrap intervals of `test`. */
+  readonly intervals: Readonly<Record<string, Interval>>;
+  /** Of the test entries, in their order. [entries * outputs] */
+  readonly predictions: Float64Array;
+  readonly seconds: number;
+  readonly molecules: { readonly train: number; readonly validation: number; readonly test: number };
+}
+
+/** Fingerprints of the entries, in their order. */
+async function entryFingerprints(corpus: Corpus, entries: readonly Int32Array[]): Promise<BinaryFeatures> {
+  const rdkit = await loadRdkit();
+  const bytes = new Uint8Array(entries.length * FINGERPRINT_BYTES);
+  entries.forEach(([row], i) => {
+    bytes.set(morganFingerprint(rdkit, corpus.get(row)), i * FINGERPRINT_BYTES);
+  });
+  return unpackFingerprints(bytes, FINGERPRINT_BITS);
+}
+
+/** Entries as `finetune` makes them: conformers joined, molecules without any label left out. */
+function labelledEntries(corpus: Corpus, targets: readonly string[]): Omit<TaskData, "split"> {
+  const columns = targets.map((name) => corpus.labelColumn(name));
+  const entries = groupConformers(corpus, columns).filter(([row]) =>
+    columns.some((column) => !Number.isNaN(column[row])),
+  );
+  const values = Float64Array.from(entries.flatMap(([row]) => columns.map((column) => column[row])));
+  return { entries, labels: { names: targets, values } };
+}
+
+/** Trains the baselines on the training part, and scores them on validation and test. One result a name, in their order. */
+export async function scoreBaselines(
+  names: readonly BaselineName[],
+  input: LabelledInput,
+  split: SplitRequest,
+  options: BaselineOptions & { readonly kind?: TaskKind },
+): Promise<BaselineScore[]> {
+  const { corpus, targets, reader } = await openLabelled(input);
+  try {
+    const { entries, labels } = labelledEntries(corpus, targets);
+    const { kind, outputs } = chooseKind(labels, options.kind ?? "auto");
+    const firstLabels = Float64Array.from(entries, (_, i) => labels.values[i * targets.length]);
+    const parts = await splitEntries(corpus, entries, firstLabels, split, reader);
+    const features = await entryFingerprints(corpus, entries);
+    const { train, validation, test } = parts;
+    const data = { kind, outputs, features, labels: labels.values, train, validation };
+    const scored = Int32Array.from([...validation, ...test]);
+    return names.map((name) => {
+      const { predictions, seconds } = runBaseline(name, data, scored, options);
+      const cut = validation.length * outputs;
+      const [first, second] = [predictions.slice(0, cut), predictions.slice(cut)];
+      const [firstKnown, secondKnown] = [entryLabels(labels, validation), entryLabels(labels, test)];
+      return {
+        kind,
+        validation: taskMetrics(kind, first, firstKnown, outputs).average,
+        test: taskMetrics(kind, second, secondKnown, outputs).average,
+        intervals: bootstrapIntervals(kind, second, secondKnown, outputs, { seed: options.seed }),
+        predictions: second,
+        seconds,
+        molecules: { train: train.length, validation: validation.length, test: test.length },
+      };
+    });
+  } finally {
+    corpus.close();
+  }
+}
