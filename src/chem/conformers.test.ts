@@ -60,6 +60,8 @@ describe("generateConformers", () => {
       near(torsion(geometry("F/C(Cl)=C(\\F)Cl", seed), 0, 1, 3, 4), 0, 5, "tetrasubstituted Z");
       near(torsion(geometry("C/C=N/O", seed), 0, 1, 2, 3), 180, 5, "oxime");
     }
+    // A long polyene, where some bond nearly always comes out wrong at first.
+    generate("CC(C)=CCC/C(C)=C/C=C\\C(C)=C\\C=C\\C(C)=C\\C=C/C=C(C)/C=C/C=C(C)/C=C\\C=C(/C)CCC=C(C)C");
     // In a ring of eight both are possible.
     near(torsion(geometry("C1CC/C=C\\CCC1"), 2, 3, 4, 5), 0, 15, "cis-cyclooctene");
     assert.ok(torsion(geometry("C1CC/C=C/CCC1"), 2, 3, 4, 5) > 110, "trans-cyclooctene");

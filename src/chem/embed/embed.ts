@@ -5,7 +5,7 @@ import { type EmbedConstraints, embedOnce } from "./distance-geometry.js";
 import { idealGeometry } from "./ideal-geometry.js";
 import { minimize } from "./minimize.js";
 import { type MmffTerms, mmffEnergy } from "./mmff.js";
-import { hasRightStereo, planeConstraints, volumeConstraints } from "./stereo.js";
+import { hasRightStereo, planeConstraints, turnWrongDoubleBonds, volumeConstraints } from "./stereo.js";
 import type { Structure } from "./structure.js";
 
 /** One geometry. */
@@ -99,6 +99,7 @@ function collect(
     if (failed > MAX_FAILURES + wanted || (found.length === 0 && failed > MAX_FAILURES)) break;
     if (performance.now() > deadline) break;
     const { x, violation } = embedOnce(constraints, random.split("embedding", attempt), deadline);
+    turnWrongDoubleBonds(structure, x);
     if (violation > MAX_VIOLATION) {
       failures.distances++;
     } else if (!hasRightStereo(structure, constraints.volumes, x)) {

@@ -1,6 +1,6 @@
 // Handedness as signed volumes and double bonds as sides: what the embedder aims at, and the check that it got there.
 import type { PlaneConstraint, VolumeConstraint } from "./distance-geometry.js";
-import type { Structure } from "./structure.js";
+import type { StereoBond, Structure } from "./structure.js";
 
 /** Å³; a tetrahedral carbon has 7 to 10 between its neighbours, in a three- or four-ring less. */
 const LEAST_VOLUME = 4.5;
@@ -22,7 +22,7 @@ export function volumeConstraints({ centres, rings }: Structure): VolumeConstrai
   });
 }
 
-/** Atoms with a double or aromatic bond and three neighbours, which lie in a plane with them. */
+/** Atoms with a double or aromatic bond and three neighbours, which lie in a plane with them, and the planes of double bonds. */
 export function planeConstraints({ bonds, bondOrder, aromaticBond, neighbours, atomicNumber }: Structure) {
   const flat = new Set<number>();
   for (let bond = 0; bond < bondOrder.length; bond++) {
@@ -34,16 +34,71 @@ export function planeConstraints({ bonds, bondOrder, aromaticBond, neighbours, a
     const around = neighbours[atom];
     if (around.length === 3) planes.push([around[0], around[1], around[2], atom]);
   }
+  for (let bond = 0; bond < bondOrder.length; bond++) {
+    const [left, right] = bonds.subarray(2 * bond, 2 * bond + 2);
+    if (bondOrder[bond] !== 2 || !flat.has(left) || !flat.has(right)) continue;
+    if (neighbours[left].length > 3 || neighbours[right].length > 3) continue;
+    const leftEnd = neighbours[left].find((atom) => atom !== right);
+    const rightEnd = neighbours[right].find((atom) => atom !== left);
+    // An allene's ends stand across each other.
+    const cumulated = neighbours[left].length === 2 && atomicNumber[left] === 6;
+    if (leftEnd === undefined || rightEnd === undefined || cumulated) continue;
+    if (neighbours[right].length === 2 && atomicNumber[right] === 6) continue;
+    planes.push([leftEnd, left, right, rightEnd]);
+  }
   return planes;
 }
 
 /** Whether every configured centre and double bond has its configuration. @param x Å [atoms, 3] */
 export function hasRightStereo(structure: Structure, volumes: readonly VolumeConstraint[], x: Float64Array): boolean {
   for (const { atoms, sign, least } of volumes) if (sign * signedVolume(x, atoms) < least / 4) return false;
-  return structure.stereoBonds.every(({ left, right, leftSubstituent, rightSubstituent, cis }) => {
-    const side = sameSide(x, left, right, leftSubstituent, rightSubstituent);
-    return cis ? side > 0.5 : side < -0.5;
-  });
+  return structure.stereoBonds.every((bond) => rightSide(bond, x) > 0.3);
+}
+
+/** Near 1 where a double bond has its configuration, near -1 where it has the other. */
+function rightSide({ left, right, leftSubstituent, rightSubstituent, cis }: StereoBond, x: Float64Array): number {
+  return (cis ? 1 : -1) * sameSide(x, left, right, leftSubstituent, rightSubstituent);
+}
+
+/**
+ * Turns what lies beyond each double bond outside rings that came out wrong by half a turn. In a long polyene some bond nearly
+ * always does, and embedding all of it anew would rarely help.
+ *
+ * @param x Å [atoms, 3], changed in place
+ */
+export function turnWrongDoubleBonds(structure: Structure, x: Float64Array): void {
+  for (const bond of structure.stereoBonds) {
+    if (rightSide(bond, x) > 0) continue;
+    const beyond = atomsBeyond(structure, bond.left, bond.right);
+    if (!beyond) continue;
+    const [ux, uy, uz] = difference(x, bond.right, bond.left);
+    const square = ux * ux + uy * uy + uz * uz || 1;
+    for (const atom of beyond) {
+      const [px, py, pz] = difference(x, atom, bond.right);
+      const along = (2 * (px * ux + py * uy + pz * uz)) / square;
+      x[3 * atom] += along * ux - 2 * px;
+      x[3 * atom + 1] += along * uy - 2 * py;
+      x[3 * atom + 2] += along * uz - 2 * pz;
+    }
+  }
+}
+
+/** Atoms on the far side of a bond; null where a ring leads back. */
+function atomsBeyond({ atoms, neighbours }: Structure, from: number, to: number): number[] | null {
+  const seen = new Uint8Array(atoms);
+  seen[to] = 1;
+  const found: number[] = [];
+  const stack = [to];
+  for (let atom = stack.pop(); atom !== undefined; atom = stack.pop()) {
+    for (const next of neighbours[atom]) {
+      if (next === from && atom !== to) return null;
+      if (next === from || seen[next]) continue;
+      seen[next] = 1;
+      found.push(next);
+      stack.push(next);
+    }
+  }
+  return found;
 }
 
 function signedVolume(x: Float64Array, [p, q, r, o]: readonly number[]): number {
