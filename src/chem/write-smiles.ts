@@ -59,16 +59,33 @@ function span(neighbours: readonly (readonly Edge[])[]) {
   return { children, closures, roots };
 }
 
-/** Stereo and isotopes are left out; atoms come in the order of a depth-first walk. */
-export function writeSmiles(molecule: Molecule): string {
-  const { bonds, bondFeatures } = molecule;
+/** The molecule's atoms in the order in which `writeSmiles` writes them, which is how RDKit numbers them on reading. [atoms] */
+export function writtenOrder(molecule: Molecule): number[] {
+  const { children, roots } = span(neighboursOf(molecule));
+  const order: number[] = [];
+  const walk = (atom: number): void => {
+    order.push(atom);
+    for (const edge of children[atom]) walk(edge.atom);
+  };
+  roots.forEach(walk);
+  return order;
+}
+
+function neighboursOf(molecule: Molecule): Edge[][] {
+  const { bonds } = molecule;
   const neighbours = Array.from({ length: atomCount(molecule) }, (): Edge[] => []);
   for (let bond = 0; bond < bonds.length / 2; bond++) {
     const [a, b] = [bonds[2 * bond], bonds[2 * bond + 1]];
     neighbours[a].push({ atom: b, bond });
     neighbours[b].push({ atom: a, bond });
   }
-  const { children, closures, roots } = span(neighbours);
+  return neighbours;
+}
+
+/** Stereo and isotopes are left out; atoms come in the order of a depth-first walk. */
+export function writeSmiles(molecule: Molecule): string {
+  const { bondFeatures } = molecule;
+  const { children, closures, roots } = span(neighboursOf(molecule));
   const symbol = (bond: number) => BOND_SYMBOLS[bondFeatures[bond * BOND_FEATURES.length]];
   const write = (atom: number): string => {
     const rings = closures[atom].map(({ bond, ring }) => symbol(bond) + ringText(ring)).join("");

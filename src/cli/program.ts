@@ -5,6 +5,7 @@ import { addBenchmarkCommand } from "./commands/benchmark.js";
 import { addDatasetsCommand } from "./commands/datasets.js";
 import { addEmbedCommand } from "./commands/embed.js";
 import { addEvaluateCommand } from "./commands/evaluate.js";
+import { addExplainCommand } from "./commands/explain.js";
 import { addExportCommand } from "./commands/export.js";
 import { addFinetuneCommand } from "./commands/finetune.js";
 import { addImportCommand } from "./commands/import.js";
@@ -36,6 +37,7 @@ export function createProgram(): Command {
   addEvaluateCommand(program);
   addPredictCommand(program);
   addEmbedCommand(program);
+  addExplainCommand(program);
   addVerifyCommand(program);
   addImportCommand(program);
   addExportCommand(program);
