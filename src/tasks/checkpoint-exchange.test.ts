@@ -6,14 +6,6 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { CheckpointError } from "../errors.js";
-import type { ModelConfig } from "../model/config.js";
-import { initialise } from "../model/parameters.js";
-import { Random } from "../random.js";
-import { type Json, loadCheckpoint, saveCheckpoint } from "../train/checkpoint.js";
-import { modelSlots } from "../train/load-arrays.js";
-import { bytesSource, type NamedTensor, openSafetensors, readTensor } from "../train/safetensors.js";
-import { pretrainSettings } from "../train/settings.js";
 import {
   dict,
   entriesOf,
@@ -24,9 +16,18 @@ import {
   type PythonEntry,
   type PythonTensor,
   type PythonValue,
-} from "../train/torch/python-values.js";
-import { openTorchFile } from "../train/torch/torch-file.js";
-import { encodeTorchFile } from "../train/torch/torch-writer.js";
+} from "../data/python/python-values.js";
+import { openTorchFile } from "../data/python/torch-file.js";
+import { encodeTorchFile } from "../data/python/torch-writer.js";
+import { bytesSource } from "../data/random-access.js";
+import { CheckpointError } from "../errors.js";
+import type { ModelConfig } from "../model/config.js";
+import { initialise } from "../model/parameters.js";
+import { Random } from "../random.js";
+import { type Json, loadCheckpoint, saveCheckpoint } from "../train/checkpoint.js";
+import { modelSlots } from "../train/load-arrays.js";
+import { type NamedTensor, openSafetensors, readTensor } from "../train/safetensors.js";
+import { pretrainSettings } from "../train/settings.js";
 import { exportFairseq, exportSafetensors } from "./export-checkpoint.js";
 import { exportOnnx } from "./export-onnx.js";
 import { importCheckpoint } from "./import-checkpoint.js";

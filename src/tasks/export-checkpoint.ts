@@ -1,5 +1,6 @@
 // Writes a checkpoint in the formats of others: a fairseq checkpoint, or one safetensors file of the model.
 import { readFileSync, renameSync, rmSync } from "node:fs";
+import { encodeTorchFile } from "../data/python/torch-writer.js";
 import { CheckpointError } from "../errors.js";
 import { findAttachment, findCheckpoint, type LoadedCheckpoint, loadCheckpoint } from "../train/checkpoint.js";
 import { exportFresh } from "../train/fairseq/export-fresh.js";
@@ -16,7 +17,6 @@ import {
   writeDurably,
 } from "../train/safetensors-file.js";
 import { type PretrainSettings, pretrainSettings } from "../train/settings.js";
-import { encodeTorchFile } from "../train/torch/torch-writer.js";
 
 /** official: the names and shapes of the reference; moleblend: ours, as in model.safetensors. */
 export type TensorNames = "official" | "moleblend";

@@ -1,5 +1,6 @@
 // Turns a checkpoint of the official code into one of ours, keeping all that ours does not hold.
 import { basename, join } from "node:path";
+import { openTorchFile } from "../data/python/torch-file.js";
 import type { ModelConfig } from "../model/config.js";
 import type { ParameterSlot } from "../model/parameters.js";
 import { type Json, saveCheckpoint } from "../train/checkpoint.js";
@@ -10,7 +11,6 @@ import { type OfficialState, readOfficialState } from "../train/fairseq/official
 import { settingsOf } from "../train/fairseq/settings.js";
 import { encodeSafetensors, type NamedTensor } from "../train/safetensors.js";
 import { hashSource, openByteSource } from "../train/safetensors-file.js";
-import { openTorchFile } from "../train/torch/torch-file.js";
 
 export interface ImportOptions {
   /** Folder to write; `checkpoints/checkpoint-STEP` goes into it, as in a run. By default runs/NAME. */

@@ -3,14 +3,9 @@
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import type { ByteSource } from "../data/random-access.js";
 import { CheckpointError } from "../errors.js";
-import {
-  type ByteSource,
-  encodeSafetensors,
-  type NamedTensor,
-  openSafetensors,
-  type Safetensors,
-} from "./safetensors.js";
+import { encodeSafetensors, type NamedTensor, openSafetensors, type Safetensors } from "./safetensors.js";
 
 /** An open file; `close` it when the tensors have been read. */
 export interface OpenSafetensors {

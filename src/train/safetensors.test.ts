@@ -5,18 +5,12 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
+import { halfToFloat } from "../data/half-float.js";
+import { bytesSource } from "../data/random-access.js";
 import { CheckpointError } from "../errors.js";
 import { ADAM_DEFAULTS, adamStep } from "./adam.js";
 import { createArena } from "./arena.js";
-import {
-  bytesSource,
-  encodeSafetensors,
-  halfToFloat,
-  type NamedTensor,
-  openSafetensors,
-  readDense,
-  readTensor,
-} from "./safetensors.js";
+import { encodeSafetensors, type NamedTensor, openSafetensors, readDense, readTensor } from "./safetensors.js";
 import { openSafetensorsFile, writeSafetensorsFile } from "./safetensors-file.js";
 
 function golden(path: string): string {

@@ -1,5 +1,7 @@
 // Reads and writes the safetensors format: named tensors, each read only when it is asked for.
 
+import { halfToFloat } from "../data/half-float.js";
+import type { ByteSource } from "../data/random-access.js";
 import { CheckpointError } from "../errors.js";
 
 /** Element types; F16 is held as its raw 16 bits. */
@@ -25,14 +27,6 @@ export interface NamedTensor {
   readonly data: TensorData;
 }
 
-/** Where the bytes come from; `read` gives exactly the bytes [begin, end). */
-export interface ByteSource {
-  /** For messages. */
-  readonly name: string;
-  readonly byteLength: number;
-  read(begin: number, end: number): Uint8Array;
-}
-
 /** What the header says about a tensor. `dtype` may be one that this package does not read (BF16, …). */
 export interface TensorEntry {
   readonly name: string;
@@ -53,13 +47,6 @@ export interface Safetensors {
 
 /** The format's own limit. */
 const MAX_HEADER = 100_000_000;
-
-/** Bytes in memory as a source. */
-export function bytesSource(bytes: Uint8Array, name: string): ByteSource {
-  // A Buffer would pass on its own `slice`, which does not copy.
-  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
-  return { name, byteLength: plain.length, read: (begin, end) => plain.subarray(begin, end) };
-}
 
 /**
  * Reads and checks the header.
@@ -208,15 +195,6 @@ function toFloats(file: Safetensors, tensor: NamedTensor): Float32Array<ArrayBuf
   if (dtype === "F32") return data as Float32Array<ArrayBuffer>;
   if (dtype === "F64") return data as Float64Array<ArrayBuffer>;
   throw new CheckpointError(`${file.source.name}: "${name}": expected a floating-point tensor, got ${dtype}`);
-}
-
-/** Value of an IEEE half-precision number given as its 16 bits. */
-export function halfToFloat(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Infinity;
-  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
 }
 
 /**

@@ -2,17 +2,18 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { entriesOf, isKind, lookUp, type PythonValue } from "../../data/python/python-values.js";
+import { openTorchFile } from "../../data/python/torch-file.js";
+import { encodeTorchFile } from "../../data/python/torch-writer.js";
+import { bytesSource } from "../../data/random-access.js";
 import { exportKept } from "../../train/fairseq/export-kept.js";
 import { keptFile } from "../../train/fairseq/export-source.js";
 import { mapOfficial } from "../../train/fairseq/imported.js";
 import type { KeptReference } from "../../train/fairseq/kept.js";
 import { type OfficialState, readOfficialState } from "../../train/fairseq/official-state.js";
 import { settingsOf } from "../../train/fairseq/settings.js";
-import { bytesSource, encodeSafetensors, openSafetensors } from "../../train/safetensors.js";
+import { encodeSafetensors, openSafetensors } from "../../train/safetensors.js";
 import { openByteSource } from "../../train/safetensors-file.js";
-import { entriesOf, isKind, lookUp, type PythonValue } from "../../train/torch/python-values.js";
-import { openTorchFile } from "../../train/torch/torch-file.js";
-import { encodeTorchFile } from "../../train/torch/torch-writer.js";
 import type { Comparison } from "./comparison.js";
 
 interface TensorRecord {

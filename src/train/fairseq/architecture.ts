@@ -1,8 +1,9 @@
 // From the tensors of an official checkpoint to the model they belong to: sizes read off the shapes.
+
+import { lookUp, type PythonTensor, type PythonValue, toNumber } from "../../data/python/python-values.js";
 import { CheckpointError } from "../../errors.js";
 import { checkConfig, type ModelConfig } from "../../model/config.js";
 import { type ReferenceTensor, referenceLayout } from "../../model/reference-layout.js";
-import { lookUp, type PythonTensor, type PythonValue, toNumber } from "../torch/python-values.js";
 
 type Tensors = ReadonlyMap<string, PythonTensor>;
 

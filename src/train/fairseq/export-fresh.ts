@@ -1,6 +1,5 @@
 // An official checkpoint for a model that never was one: every entry that fairseq's loader looks at.
-import { type ReferenceTensor, referenceLayout, toReference } from "../../model/reference-layout.js";
-import { inReferenceOrder } from "../../model/reference-order.js";
+
 import {
   dict,
   float,
@@ -10,7 +9,9 @@ import {
   type PythonTensor,
   type PythonValue,
   tuple,
-} from "../torch/python-values.js";
+} from "../../data/python/python-values.js";
+import { type ReferenceTensor, referenceLayout, toReference } from "../../model/reference-layout.js";
+import { inReferenceOrder } from "../../model/reference-order.js";
 import {
   type Exported,
   type ExportSource,

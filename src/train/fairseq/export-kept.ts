@@ -1,6 +1,5 @@
 // An imported file written back: everything as it was, with our numbers in the place of those that ours hold.
-import { CheckpointError } from "../../errors.js";
-import { referenceLayout, toReference } from "../../model/reference-layout.js";
+
 import {
   entriesOf,
   float,
@@ -9,7 +8,9 @@ import {
   type PythonEntry,
   type PythonValue,
   type TorchType,
-} from "../torch/python-values.js";
+} from "../../data/python/python-values.js";
+import { CheckpointError } from "../../errors.js";
+import { referenceLayout, toReference } from "../../model/reference-layout.js";
 import { optimizerState } from "./export-fresh.js";
 import { type Exported, type ExportSource, floatBytes, type Kept, keptFloats, slotsByName } from "./export-source.js";
 import { fromFloat32 } from "./float-bytes.js";

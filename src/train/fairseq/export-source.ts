@@ -1,4 +1,6 @@
 // What an export starts from, and the model's tensors under their official names.
+
+import type { PythonValue, TorchType } from "../../data/python/python-values.js";
 import type { ModelConfig } from "../../model/config.js";
 import type { ParameterSlot } from "../../model/parameters.js";
 import { type ReferenceTensor, referenceLayout, toReference } from "../../model/reference-layout.js";
@@ -6,7 +8,6 @@ import { inReferenceOrder } from "../../model/reference-order.js";
 import { Random } from "../../random.js";
 import type { Safetensors } from "../safetensors.js";
 import type { PretrainSettings } from "../settings.js";
-import type { PythonValue, TorchType } from "../torch/python-values.js";
 import { toFloat32 } from "./float-bytes.js";
 import { decodeValue, KEPT_JSON, type KeptReference, keptBytes } from "./kept.js";
 

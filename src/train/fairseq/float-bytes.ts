@@ -1,7 +1,7 @@
 // Bytes of floating-point tensors ↔ numbers, without rounding where the type can hold the value.
+import { halfToFloat } from "../../data/half-float.js";
+import type { TorchType } from "../../data/python/python-values.js";
 import { CheckpointError } from "../../errors.js";
-import { halfToFloat } from "../safetensors.js";
-import type { TorchType } from "../torch/python-values.js";
 
 /** A copy whose buffer begins at the first byte: data of a file need not be aligned. */
 function aligned(bytes: Uint8Array): ArrayBuffer {

@@ -1,11 +1,12 @@
 // An official checkpoint → our parameters and moments, and what must be kept of it so that it can be written back.
+
+import type { PythonTensor } from "../../data/python/python-values.js";
 import type { ModelConfig } from "../../model/config.js";
 import { initialise, layoutParameters, type ParameterSlot, parameterSpecs } from "../../model/parameters.js";
 import { fromReference, type ReferenceTensor } from "../../model/reference-layout.js";
 import { Random } from "../../random.js";
 import type { Json } from "../checkpoint.js";
 import type { NamedTensor } from "../safetensors.js";
-import type { PythonTensor } from "../torch/python-values.js";
 import { type Fit, fitLayout, isCovered, officialArguments, readArchitecture } from "./architecture.js";
 import { toFloat32 } from "./float-bytes.js";
 import { encodeValue, namedTensor, tensorsOf } from "./kept.js";

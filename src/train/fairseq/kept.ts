@@ -1,9 +1,7 @@
 // What a checkpoint of ours keeps of the file it was imported from, so that an export can write it back: `reference.json`
 // holds everything but the tensors, `reference.safetensors` the tensors that ours do not make up.
-import { CheckpointError } from "../../errors.js";
-import type { Json } from "../checkpoint.js";
-import { type DType, type NamedTensor, readTensor, type Safetensors } from "../safetensors.js";
-import { allowedGlobal } from "../torch/allowed-globals.js";
+
+import { allowedGlobal } from "../../data/python/allowed-globals.js";
 import {
   childrenOf,
   isKind,
@@ -12,7 +10,10 @@ import {
   type PythonValue,
   TORCH_TYPES,
   type TorchType,
-} from "../torch/python-values.js";
+} from "../../data/python/python-values.js";
+import { CheckpointError } from "../../errors.js";
+import type { Json } from "../checkpoint.js";
+import { type DType, type NamedTensor, readTensor, type Safetensors } from "../safetensors.js";
 
 export const KEPT_JSON = "reference.json";
 export const KEPT_TENSORS = "reference.safetensors";

@@ -1,7 +1,8 @@
 // The arguments that official checkpoints carry for the model: those of the released pretraining script.
+
+import { dict, float, list, type PythonObject, type PythonValue } from "../../data/python/python-values.js";
 import type { ModelConfig } from "../../model/config.js";
 import type { PretrainSettings } from "../settings.js";
-import { dict, float, list, type PythonObject, type PythonValue } from "../torch/python-values.js";
 
 /** What does not depend on the model. */
 const FIXED: Readonly<Record<string, PythonValue>> = {

@@ -1,5 +1,5 @@
 // What a fairseq checkpoint of MoleBLEND says: its tensors by name, its optimizer's moments, where training stood.
-import { CheckpointError } from "../../errors.js";
+
 import {
   entriesOf,
   isKind,
@@ -8,7 +8,8 @@ import {
   type PythonValue,
   TORCH_TYPES,
   toNumber,
-} from "../torch/python-values.js";
+} from "../../data/python/python-values.js";
+import { CheckpointError } from "../../errors.js";
 
 export type Moment = "m" | "v";
 

@@ -1,8 +1,8 @@
 // The arguments of an official run ↔ the settings of one of ours.
 import { policy } from "../../blend/policy.js";
+import { lookUp, type PythonValue, toNumber } from "../../data/python/python-values.js";
 import type { ModelConfig } from "../../model/config.js";
 import { type PretrainSettings, pretrainSettings } from "../settings.js";
-import { lookUp, type PythonValue, toNumber } from "../torch/python-values.js";
 import { officialArguments } from "./architecture.js";
 
 /** `0.2,0.2,0.6`, as the official command line takes it. */

@@ -1,6 +1,6 @@
 // Opens what torch.save wrote, in the zip format or the older one, as plain data whose tensors are read when asked for.
 import { CheckpointError } from "../../errors.js";
-import { type ByteSource, bytesSource } from "../safetensors.js";
+import { type ByteSource, bytesSource } from "../random-access.js";
 import { storageType } from "./allowed-globals.js";
 import { ByteReader } from "./byte-reader.js";
 import { isKind, type PythonStorage, type PythonValue, TORCH_TYPES } from "./python-values.js";

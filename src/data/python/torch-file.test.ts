@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CheckpointError } from "../../errors.js";
-import { bytesSource } from "../safetensors.js";
+import { bytesSource } from "../random-access.js";
 import { crc32 } from "./crc32.js";
 import { writePickle } from "./pickle-writer.js";
 import { dict, isKind, list, lookUp, type PythonTensor, type PythonValue } from "./python-values.js";

@@ -1,6 +1,6 @@
 // Reads the zip archives that torch.save writes: stored entries under one folder, ZIP64 included; nothing is unpacked to disk.
 import { CheckpointError } from "../../errors.js";
-import type { ByteSource } from "../safetensors.js";
+import type { ByteSource } from "../random-access.js";
 import { crc32 } from "./crc32.js";
 
 export interface ZipEntry {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { CheckpointError } from "../../errors.js";
-import { bytesSource } from "../safetensors.js";
+import { bytesSource } from "../random-access.js";
 import { ByteReader } from "./byte-reader.js";
 import { writePickle } from "./pickle-writer.js";
 import { dict, float, list, lookUp, type PythonValue, toNumber, tuple } from "./python-values.js";

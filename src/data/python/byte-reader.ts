@@ -1,6 +1,6 @@
 // Reads a pickle from a file piece by piece: no more is held than a window, whatever lengths the file claims.
 import { CheckpointError } from "../../errors.js";
-import type { ByteSource } from "../safetensors.js";
+import type { ByteSource } from "../random-access.js";
 
 const WINDOW = 1 << 18;
 /** A line of protocol 0, and a single string: far above anything in a checkpoint. */
