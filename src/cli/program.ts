@@ -12,6 +12,7 @@ import { addImportCommand } from "./commands/import.js";
 import { addPredictCommand } from "./commands/predict.js";
 import { addPrepareCommand } from "./commands/prepare.js";
 import { addPretrainCommand } from "./commands/pretrain.js";
+import { addReportCommand } from "./commands/report.js";
 import { addVerifyCommand } from "./commands/verify.js";
 import { packageVersion } from "./package-root.js";
 
@@ -35,6 +36,7 @@ export function createProgram(): Command {
   addPretrainCommand(program);
   addFinetuneCommand(program);
   addEvaluateCommand(program);
+  addReportCommand(program);
   addPredictCommand(program);
   addEmbedCommand(program);
   addExplainCommand(program);

@@ -8,7 +8,7 @@ import { ConfigError, DatasetError } from "../errors.js";
 import type { BaselineName } from "../train/baselines/baselines.js";
 import type { FinetuneOverrides } from "../train/task-settings.js";
 import { type BenchmarkCell, benchmarkMarkdown } from "./benchmark-table.js";
-import { scoreBaselines } from "./finetune/score-baseline.js";
+import { openTask, scoreBaselines } from "./finetune/score-baseline.js";
 import { finetune } from "./finetune.js";
 
 export const MOLECULENET_SETS = [
@@ -163,9 +163,16 @@ async function computeCell(
   }
   const name: BaselineName = method;
   const input = { inputs, targets: [], cacheDir: join(runsDir, "corpora"), prepare: { dataset: set } };
-  const [{ validation, test, molecules }] = await scoreBaselines([name], input, split, { seed });
-  const seconds = (performance.now() - began) / 1000;
-  return { set, method, seed, metric, molecules, validation: validation[metric], test: test[metric], seconds };
+  const task = await openTask(input, split);
+  try {
+    const [{ validation, test }] = await scoreBaselines([name], task, { seed });
+    const parts = task.data.split;
+    const molecules = { train: parts.train.length, validation: parts.validation.length, test: parts.test.length };
+    const seconds = (performance.now() - began) / 1000;
+    return { set, method, seed, metric, molecules, validation: validation[metric], test: test[metric], seconds };
+  } finally {
+    task.corpus.close();
+  }
 }
 
 /** A model from scratch is as large as the pretrained one that it is compared with. */

@@ -45,7 +45,7 @@ export function formatValue(value: number): string {
 
 /** Three digits, for tables of many values. */
 function brief(value: number): string {
-  return Math.abs(value) < 1 && Math.abs(value) >= 1e-3 ? value.toFixed(3) : formatValue(Number(value.toPrecision(3)));
+  return Math.abs(value) < 1 && Math.abs(value) >= 1e-3 ? value.toFixed(3) : value.toPrecision(3);
 }
 
 /** One line that says how good the model is, one that says whether something simpler is as good. */

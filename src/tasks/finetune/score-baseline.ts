@@ -5,22 +5,19 @@ import type { Corpus } from "../../data/corpus.js";
 import type { TaskKind } from "../../model/task-graphs.js";
 import { type BaselineName, type BaselineOptions, runBaseline } from "../../train/baselines/baselines.js";
 import { type BinaryFeatures, unpackFingerprints } from "../../train/baselines/binary-features.js";
-import { bootstrapIntervals, type Interval, taskMetrics } from "../../train/metrics.js";
+import { taskMetrics } from "../../train/metrics.js";
 import { entryLabels, groupConformers, type TaskData } from "../../train/task-data.js";
 import { type LabelledInput, openLabelled } from "./labelled-corpus.js";
 import { type SplitRequest, splitEntries } from "./split-entries.js";
 import { chooseKind } from "./task-kind.js";
 
 export interface BaselineScore {
-  readonly kind: TaskKind;
+  readonly name: BaselineName;
   readonly validation: Readonly<Record<string, number>>;
   readonly test: Readonly<Record<string, number>>;
-  /** 95 % bootstrap intervals of `test`. */
-  readonly intervals: Readonly<Record<string, Interval>>;
   /** Of the test entries, in their order. [entries * outputs] */
   readonly predictions: Float64Array;
   readonly seconds: number;
-  readonly molecules: { readonly train: number; readonly validation: number; readonly test: number };
 }
 
 /** Fingerprints of the entries, in their order. */
@@ -43,39 +40,52 @@ function labelledEntries(corpus: Corpus, targets: readonly string[]): Omit<TaskD
   return { entries, labels: { names: targets, values } };
 }
 
-/** Trains the baselines on the training part, and scores them on validation and test. One result a name, in their order. */
-export async function scoreBaselines(
-  names: readonly BaselineName[],
-  input: LabelledInput,
-  split: SplitRequest,
-  options: BaselineOptions & { readonly kind?: TaskKind },
-): Promise<BaselineScore[]> {
+/** The molecules, labels and split of a fine-tuning run. The corpus is the caller's to close. */
+export interface OpenTask {
+  readonly corpus: Corpus;
+  readonly kind: TaskKind;
+  readonly outputs: number;
+  readonly data: TaskData;
+  readonly dropped: Int32Array;
+}
+
+export async function openTask(input: LabelledInput, split: SplitRequest, kind?: TaskKind): Promise<OpenTask> {
   const { corpus, targets, reader } = await openLabelled(input);
   try {
     const { entries, labels } = labelledEntries(corpus, targets);
-    const { kind, outputs } = chooseKind(labels, options.kind ?? "auto");
+    const chosen = chooseKind(labels, kind ?? "auto");
     const firstLabels = Float64Array.from(entries, (_, i) => labels.values[i * targets.length]);
-    const parts = await splitEntries(corpus, entries, firstLabels, split, reader);
-    const features = await entryFingerprints(corpus, entries);
-    const { train, validation, test } = parts;
-    const data = { kind, outputs, features, labels: labels.values, train, validation };
-    const scored = Int32Array.from([...validation, ...test]);
-    return names.map((name) => {
-      const { predictions, seconds } = runBaseline(name, data, scored, options);
-      const cut = validation.length * outputs;
-      const [first, second] = [predictions.slice(0, cut), predictions.slice(cut)];
-      const [firstKnown, secondKnown] = [entryLabels(labels, validation), entryLabels(labels, test)];
-      return {
-        kind,
-        validation: taskMetrics(kind, first, firstKnown, outputs).average,
-        test: taskMetrics(kind, second, secondKnown, outputs).average,
-        intervals: bootstrapIntervals(kind, second, secondKnown, outputs, { seed: options.seed }),
-        predictions: second,
-        seconds,
-        molecules: { train: train.length, validation: validation.length, test: test.length },
-      };
-    });
-  } finally {
+    const { dropped, ...parts } = await splitEntries(corpus, entries, firstLabels, split, reader);
+    const data = { entries, labels, split: parts };
+    return { corpus, kind: chosen.kind, outputs: chosen.outputs, data, dropped };
+  } catch (error) {
     corpus.close();
+    throw error;
   }
+}
+
+/** Trains the baselines on the training part, and scores them on validation and test. One result a name, in their order. */
+export async function scoreBaselines(
+  names: readonly BaselineName[],
+  { corpus, kind, outputs, data }: OpenTask,
+  options: BaselineOptions,
+): Promise<BaselineScore[]> {
+  const { entries, labels, split } = data;
+  const { train, validation, test } = split;
+  const features = await entryFingerprints(corpus, entries);
+  const scored = Int32Array.from([...validation, ...test]);
+  return names.map((name) => {
+    const input = { kind, outputs, features, labels: labels.values, train, validation };
+    const { predictions, seconds } = runBaseline(name, input, scored, options);
+    const cut = validation.length * outputs;
+    const [first, second] = [predictions.slice(0, cut), predictions.slice(cut)];
+    const [firstKnown, secondKnown] = [entryLabels(labels, validation), entryLabels(labels, test)];
+    return {
+      name,
+      validation: taskMetrics(kind, first, firstKnown, outputs).average,
+      test: taskMetrics(kind, second, secondKnown, outputs).average,
+      predictions: second,
+      seconds,
+    };
+  });
 }
