@@ -93,6 +93,8 @@ export {
   formatBench,
   type Machine,
 } from "./tasks/bench.js";
+export { type EmbedJob, type EmbedSummary, embed, POOLINGS, type Pooling } from "./tasks/embed.js";
+export { type EvaluateJob, type EvaluateSummary, evaluate } from "./tasks/evaluate.js";
 export {
   type ExportOptions,
   type ExportSummary,
@@ -101,7 +103,10 @@ export {
   type TensorNames,
 } from "./tasks/export-checkpoint.js";
 export { exportOnnx, type OnnxOptions, type OnnxSummary } from "./tasks/export-onnx.js";
+export type { SplitRequest } from "./tasks/finetune/split-entries.js";
+export { type FinetuneJob, type FinetuneSummary, finetune, type PartScore } from "./tasks/finetune.js";
 export { type ImportOptions, type ImportSummary, importCheckpoint } from "./tasks/import-checkpoint.js";
+export { type PredictJob, type PredictSummary, predict, type Uncertainty } from "./tasks/predict.js";
 export { type PrepareOptions, type PrepareProgress, type PrepareSummary, prepare } from "./tasks/prepare.js";
 export { type PretrainJob, type PretrainSummary, pretrain, runSettings } from "./tasks/pretrain.js";
 export type { Comparison } from "./tasks/verify/comparison.js";
@@ -116,6 +121,7 @@ export {
   loadLatest,
   type TrainingState,
 } from "./train/checkpoint.js";
+export { type FinetunedModel, loadFinetuned, type TaskDescription } from "./train/finetuned-model.js";
 export type { HeldOut, Measure } from "./train/heldout.js";
 export { type BatchRecipe, makeBatch } from "./train/make-batch.js";
 export type { ProgressMode } from "./train/progress.js";
@@ -123,4 +129,5 @@ export { type LogRecord, readRunLog } from "./train/run-log.js";
 export { type NamedTensor, readDense, readTensor, type Safetensors } from "./train/safetensors.js";
 export { type CosineSchedule, learningRateAt } from "./train/schedule.js";
 export { type PretrainSettings, pretrainSettings, type SettingOverrides } from "./train/settings.js";
+export type { FinetuneOverrides } from "./train/task-settings.js";
 export { type LossValues, Trainer, type TrainerOptions } from "./train/trainer.js";

@@ -108,7 +108,7 @@ describe("finetune", () => {
     assert.equal(description.targets[0].name, "gap");
     const model = loadFinetuned(summary.run);
     assert.equal(trainingFingerprints(model).length, description.training.molecules * FINGERPRINT_BYTES);
-    for (const name of ["config.json", "report.md", "predictions-validation.csv"])
+    for (const name of ["config.json", "report.md", "report.html", "predictions-validation.csv"])
       assert.ok(existsSync(join(summary.run, name)), name);
   });
 
@@ -203,8 +203,11 @@ describe("finetune", () => {
   it("learns binary tasks and classes", async () => {
     const training = { epochs: 1, classWeights: "balanced" } as const;
     const split = { method: "stratified", seed: 1 } as const;
-    const binary = await finetune(job({ targets: ["wide"], split, training, readout: "mean" }));
+    const binary = await finetune(
+      job({ targets: ["wide"], split, training, readout: "cls", baselines: ["random forest"] }),
+    );
     assert.equal(binary.kind, "binary");
+    assert.match(readFileSync(binary.html, "utf8"), /random forest/);
     const classes = await finetune(job({ targets: ["wide"], kind: "classes", split, training, readout: "sum" }));
     assert.ok("accuracy" in classes.parts.test.metrics);
     const [first] = parse(classes.parts.test.predictions);

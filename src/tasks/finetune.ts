@@ -1,27 +1,28 @@
 // Fine-tuning as a job: labelled molecules and a pretrained encoder → models of several seeds, predictions and a report.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import type { Corpus } from "../data/corpus.js";
 import { ConfigError, DatasetError } from "../errors.js";
 import { preset } from "../model/config.js";
 import type { Readout, TaskKind } from "../model/task-graphs.js";
+import type { BaselineName } from "../train/baselines/baselines.js";
 import type { Json, LoadedCheckpoint } from "../train/checkpoint.js";
 import { openPretrained, pretrainedConfig } from "../train/encoder-weights.js";
-import { type FinetunedSeed, finetuneSeed } from "../train/finetune-loop.js";
+import type { FinetunedSeed } from "../train/finetune-loop.js";
 import { saveFinetuned, taskSlots } from "../train/finetuned-model.js";
 import { type Interval, isBetter, MAIN_METRIC } from "../train/metrics.js";
-import { createProgress, type ProgressMode } from "../train/progress.js";
-import { openRunLog } from "../train/run-log.js";
+import type { ProgressMode } from "../train/progress.js";
 import { groupConformers, type TaskData } from "../train/task-data.js";
 import { type Target, targetScales } from "../train/task-labels.js";
 import { type FinetuneOverrides, type FinetuneSettings, finetuneSettings, isTrained } from "../train/task-settings.js";
-import { writeFinetuneReport } from "./finetune/finetune-report.js";
 import { type LabelledCorpus, openLabelled } from "./finetune/labelled-corpus.js";
+import { reportInput } from "./finetune/report-input.js";
 import { scoreParts } from "./finetune/score-parts.js";
 import { type SplitRequest, splitEntries } from "./finetune/split-entries.js";
 import { checkSplit, chooseKind } from "./finetune/task-kind.js";
+import { trainSeeds } from "./finetune/train-seeds.js";
 import { distinctFingerprints } from "./finetune/training-fingerprints.js";
+import { writeFinetuneReport } from "./finetune-report.js";
 import type { PrepareOptions, PrepareSummary } from "./prepare.js";
 
 export interface FinetuneJob {
@@ -35,6 +36,7 @@ export interface FinetuneJob {
   readonly preset?: string;
   /** Found from the labels by default: zeros and ones are binary, all else regression. */
   readonly kind?: TaskKind | "auto";
+  /** mean by default: the graph token (cls) of a small model that starts from scratch may never begin to learn. */
   readonly readout?: Readout;
   /** 3d lets the coordinates of the molecules enter. */
   readonly mode?: "2d" | "3d";
@@ -42,6 +44,8 @@ export interface FinetuneJob {
   /** One model a seed; [1] by default. */
   readonly seeds?: readonly number[];
   readonly training?: FinetuneOverrides;
+  /** Simple methods to set beside the model in the report; none by default. */
+  readonly baselines?: readonly BaselineName[];
   readonly runsDir: string;
   /** By default `finetune-TARGET` with the first free number. */
   readonly name?: string;
@@ -94,6 +98,7 @@ export interface FinetuneSummary {
   readonly moleculesPerSecond: number;
   readonly seconds: number;
   readonly report: string;
+  readonly html: string;
 }
 
 function newRunDir({ runsDir, name }: FinetuneJob, targets: readonly string[]): string {
@@ -149,7 +154,7 @@ async function prepareData(
   labelled: LabelledCorpus,
   pretrained: LoadedCheckpoint | null,
 ): Promise<Prepared> {
-  const { readout = "cls", mode = "2d" } = job;
+  const { readout = "mean", mode = "2d" } = job;
   const { corpus } = labelled;
   refuse2d(corpus, mode);
   const { entries, labels } = labelledEntries(labelled);
@@ -174,50 +179,6 @@ async function prepareData(
     settings,
     remarks: [...remarks, ...notes, ...missing],
   };
-}
-
-/** Trains one model a seed, with a log line and a progress line an epoch. */
-async function trainSeeds(
-  job: FinetuneJob,
-  { labelled, data, targets, settings }: Prepared,
-  seeds: readonly number[],
-  pretrained: LoadedCheckpoint | null,
-  run: string,
-): Promise<FinetunedSeed[]> {
-  const log = openRunLog(join(run, "metrics.jsonl"), 0);
-  const progress = createProgress({
-    label: "finetune",
-    total: settings.epochs * seeds.length,
-    stepUnit: "epochs",
-    stream: process.stderr,
-    ...(job.progress ? { mode: job.progress } : {}),
-  });
-  const results: FinetunedSeed[] = [];
-  let step = 0;
-  try {
-    for (const [index, seed] of seeds.entries()) {
-      let seen = 0;
-      const result = await finetuneSeed(labelled.corpus, data, targets, settings, seed, {
-        threads: job.threads ?? availableParallelism(),
-        workers: job.workers ?? 1,
-        pretrained,
-        onEpoch: ({ epoch, loss, learningRate, validation, best, molecules }) => {
-          const measures = Object.fromEntries(Object.entries(validation).map(([k, v]) => [`validation/${k}`, v]));
-          log.append({ step: ++step, seed, epoch, loss, learningRate, best, ...measures });
-          const shown = { loss, [`validation ${settings.metric}`]: validation[settings.metric] };
-          progress.update(index * settings.epochs + epoch, shown, molecules - seen);
-          seen = molecules;
-        },
-        ...(job.shouldStop ? { shouldStop: job.shouldStop } : {}),
-      });
-      results.push(result);
-      if (!result.finished) break;
-    }
-  } finally {
-    progress.finish();
-    log.close();
-  }
-  return results;
 }
 
 /**
@@ -246,7 +207,7 @@ export async function finetune(job: FinetuneJob): Promise<FinetuneSummary> {
     const config = { settings: prepared.settings, seeds, split: job.split, targets: labelled.targets, from: job.from };
     const record = { ...config, corpus: resolve(labelled.corpus.dir) } as unknown as Json;
     writeFileSync(join(run, "config.json"), `${JSON.stringify(record, null, 2)}\n`);
-    const results = await trainSeeds(job, prepared, seeds, pretrained, run);
+    const results = await trainSeeds(job, { corpus: labelled.corpus, ...prepared }, seeds, pretrained, run);
     return await finish(job, prepared, results, run, record, seeds);
   } finally {
     pretrained?.close();
@@ -273,7 +234,15 @@ async function finish(
     fingerprints: await distinctFingerprints(corpus, data),
     pretrained: job.from,
   });
-  const parts = await scoreParts(corpus, data, { model, task, targets }, settings, results, run, job.threads);
+  const { parts, testPredictions } = await scoreParts(
+    corpus,
+    data,
+    { model, task, targets },
+    settings,
+    results,
+    run,
+    job.threads,
+  );
   const { slots } = taskSlots(model, task);
   const seconds = results.reduce((sum, result) => sum + result.seconds, 0);
   const summary = {
@@ -300,14 +269,7 @@ async function finish(
     moleculesPerSecond: seconds > 0 ? results.reduce((sum, { molecules }) => sum + molecules, 0) / seconds : 0,
     seconds,
   };
-  const command = job.command ?? "moleblend finetune";
-  return {
-    ...summary,
-    report: writeFinetuneReport(
-      summary,
-      record,
-      results.map(({ seed }) => seed),
-      command,
-    ),
-  };
+  const input = await reportInput(job, corpus, data, settings, summary, testPredictions, record);
+  const { markdown, html } = await writeFinetuneReport(run, input);
+  return { ...summary, report: markdown, html };
 }

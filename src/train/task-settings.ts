@@ -62,7 +62,7 @@ export function finetuneSettings(
     task,
     dropout: { ...NO_DROPOUT, attention: dropout, activation: dropout },
     adam: { ...ADAM_DEFAULTS, weightDecay, maxGradientNorm: CLIP },
-    learningRate: overrides.learningRate ?? 1e-3,
+    learningRate: overrides.learningRate ?? 5e-4,
     warmup: overrides.warmup ?? 0.06,
     layerDecay: overrides.layerDecay ?? 1,
     freeze,

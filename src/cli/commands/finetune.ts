@@ -3,8 +3,9 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { SPLIT_METHODS, type SplitMethod } from "../../data/task-split.js";
 import { PRESETS } from "../../model/config.js";
 import type { Readout, TaskKind } from "../../model/task-graphs.js";
-import { METRIC_HEADER, metricRows } from "../../tasks/finetune/finetune-report.js";
+import { METRIC_HEADER, metricRows } from "../../tasks/finetune/metric-rows.js";
 import { type FinetuneJob, type FinetuneSummary, finetune } from "../../tasks/finetune.js";
+import { BASELINES } from "../../train/baselines/baselines.js";
 import { METRICS } from "../../train/metrics.js";
 import type { FinetuneOverrides, Freeze } from "../../train/task-settings.js";
 import {
@@ -40,6 +41,7 @@ interface FinetuneFlags extends ReadingFlags, Omit<FinetuneOverrides, "classWeig
   readonly folds?: number;
   readonly seeds: readonly number[];
   readonly balanced?: true;
+  readonly baselines?: true;
   /** Conformers whose predictions are averaged. */
   readonly average?: number;
   readonly name?: string;
@@ -84,6 +86,7 @@ export function addFinetuneCommand(program: Command): void {
   addTrainingOptions(command);
   command
     .optionsGroup("Run:")
+    .option("--baselines", "set a random forest and gradient boosting on fingerprints beside it in the report")
     .option("--name <name>", "name of the run (default: finetune-TARGET with a free number)")
     .option("--runs <folder>", "folder of all runs", "runs")
     .option("--threads <count>", "threads of the runtime (default: one a core)", positiveInteger)
@@ -104,7 +107,7 @@ function addModelOptions(command: Command): void {
     .addOption(
       new Option("--readout <name>", "what the head reads: graph token, mean or sum of the atoms")
         .choices(["cls", "mean", "sum"])
-        .default("cls"),
+        .default("mean"),
     )
     .addOption(
       new Option("--mode <mode>", "3d lets the coordinates of the molecules enter").choices(["2d", "3d"]).default("2d"),
@@ -146,7 +149,7 @@ function addTrainingOptions(command: Command): void {
     )
     .addOption(new Option("--metric <name>", "chooses the epoch (default: by kind)").choices(Object.keys(METRICS)))
     .option("--batch-size <count>", "molecules a batch (default: 32)", positiveInteger)
-    .option("--learning-rate <rate>", "highest learning rate (default: 0.001)", positiveNumber)
+    .option("--learning-rate <rate>", "highest learning rate (default: 0.0005)", positiveNumber)
     .option("--warmup <share>", "share of the updates until it is reached (default: 0.06)", shareBelowOne)
     .option("--layer-decay <factor>", "rate of each layer over that of the one above (default: 1)", positiveNumber)
     .option("--freeze <what>", "encoder, or embeddings and this many layers: left as they were pretrained", freezeOf)
@@ -193,6 +196,7 @@ function jobOf(inputs: readonly string[], flags: FinetuneFlags): FinetuneJob {
       ...given({ conformers }),
       classWeights: flags.balanced ? "balanced" : "none",
     },
+    ...(flags.baselines ? { baselines: BASELINES } : {}),
     runsDir: flags.runs,
     ...given({ targets: targets ?? labels, preset, name, threads, workers }),
     ...(flags.quiet ? { progress: "silent" } : {}),
@@ -244,7 +248,7 @@ function describe(summary: FinetuneSummary): string[] {
       ["speed", `${Math.round(summary.moleculesPerSecond)} molecules/s, ${summary.seconds.toFixed(0)} s`],
       ...summary.remarks.map((remark) => ["remark", remark]),
       ["predictions", parts.test.predictions],
-      ["report", summary.report],
+      ["report", summary.html],
     ]),
   ];
 }

@@ -63,9 +63,9 @@ export async function scoreParts(
   results: readonly { readonly parameters: Float32Array }[],
   run: string,
   threads?: number,
-): Promise<FinetuneSummary["parts"]> {
+): Promise<{ readonly parts: FinetuneSummary["parts"]; readonly testPredictions: Float64Array }> {
   const models = results.map(({ parameters }) => parameters);
-  const score = async (part: "validation" | "test"): Promise<PartScore> => {
+  const score = async (part: "validation" | "test"): Promise<{ score: PartScore; mean: Float64Array }> => {
     const chosen = data.split[part];
     const labels = entryLabels(data.labels, chosen);
     const members = await predictWithAll(corpus, data, chosen, model, conformers, models, threads);
@@ -77,7 +77,9 @@ export async function scoreParts(
     const { kind, outputs } = model.task;
     const intervals =
       part === "test" ? bootstrapIntervals(kind, spread.mean, labels, outputs, { seed: BOOTSTRAP_SEED }) : {};
-    return { metrics, perTarget, intervals, seeds, predictions: path };
+    return { score: { metrics, perTarget, intervals, seeds, predictions: path }, mean: spread.mean };
   };
-  return { validation: await score("validation"), test: await score("test") };
+  const validation = await score("validation");
+  const test = await score("test");
+  return { parts: { validation: validation.score, test: test.score }, testPredictions: test.mean };
 }
