@@ -17,7 +17,6 @@ import {
   type PythonTensor,
   type PythonValue,
 } from "../data/python/python-values.js";
-import { openTorchFile } from "../data/python/torch-file.js";
 import { encodeTorchFile } from "../data/python/torch-writer.js";
 import { bytesSource } from "../data/random-access.js";
 import { CheckpointError } from "../errors.js";
@@ -25,6 +24,7 @@ import type { ModelConfig } from "../model/config.js";
 import { initialise } from "../model/parameters.js";
 import { Random } from "../random.js";
 import { type Json, loadCheckpoint, saveCheckpoint } from "../train/checkpoint.js";
+import { openOfficialFile } from "../train/fairseq/official-file.js";
 import { modelSlots } from "../train/load-arrays.js";
 import { type NamedTensor, openSafetensors, readTensor } from "../train/safetensors.js";
 import { pretrainSettings } from "../train/settings.js";
@@ -47,7 +47,7 @@ const work = mkdtempSync(join(tmpdir(), "moleblend-exchange-"));
 after(() => rmSync(work, { recursive: true }));
 
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
-const read = (path: string) => openTorchFile(bytesSource(readFileSync(path), path)).value;
+const read = (path: string) => openOfficialFile(bytesSource(readFileSync(path), path)).value;
 
 /** Everything in a file, tensors by type, shape and checksum. */
 function fingerprint(value: PythonValue): unknown {

@@ -1,12 +1,12 @@
 // Turns a checkpoint of the official code into one of ours, keeping all that ours does not hold.
 import { basename, join } from "node:path";
-import { openTorchFile } from "../data/python/torch-file.js";
 import type { ModelConfig } from "../model/config.js";
 import type { ParameterSlot } from "../model/parameters.js";
 import { type Json, saveCheckpoint } from "../train/checkpoint.js";
 import type { Fit } from "../train/fairseq/architecture.js";
 import { mapOfficial } from "../train/fairseq/imported.js";
 import { KEPT_JSON, KEPT_TENSORS, type KeptReference } from "../train/fairseq/kept.js";
+import { openOfficialFile } from "../train/fairseq/official-file.js";
 import { type OfficialState, readOfficialState } from "../train/fairseq/official-state.js";
 import { settingsOf } from "../train/fairseq/settings.js";
 import { encodeSafetensors, type NamedTensor } from "../train/safetensors.js";
@@ -65,7 +65,7 @@ export async function importCheckpoint(path: string, options: ImportOptions = {}
   const outDir = options.outDir ?? join("runs", basename(path).replace(/\.(pt|pth|bin)$/i, ""));
   const { source, close } = openByteSource(path);
   try {
-    const file = openTorchFile(source);
+    const file = openOfficialFile(source);
     const state = readOfficialState(file.value, path);
     const { config, fit, slots, parameters, m, v, kept } = mapOfficial(state, path);
     const settings = settingsOf(file.value, config);

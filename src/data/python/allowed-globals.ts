@@ -1,5 +1,5 @@
 // The few names that a pickle may mention, and what they become. Everything else is refused; nothing is ever called.
-import { CheckpointError } from "../../errors.js";
+import type { Fail } from "./failure.js";
 import {
   isKind,
   type PythonObject,
@@ -9,21 +9,15 @@ import {
   TORCH_TYPES,
   type TorchType,
 } from "./python-values.js";
+import { gatherElements } from "./strided.js";
 
 /** Reads the elements of a storage as bytes. */
 export type StorageReader = (storage: PythonStorage, firstByte: number, bytes: number) => Uint8Array;
 
-/** Classes whose instances are kept as inert records: the ones that fairseq checkpoints are made of. */
-const RECORDS: ReadonlySet<string> = new Set([
+/** Classes that files of `torch.save` name beside their tensors; instances are kept as inert records. */
+export const TORCH_CLASSES: ReadonlySet<string> = new Set([
   "collections.OrderedDict",
   "argparse.Namespace",
-  "fairseq.meters.AverageMeter",
-  "fairseq.meters.StopwatchMeter",
-  "fairseq.meters.TimeMeter",
-  "fairseq.logging.meters.AverageMeter",
-  "fairseq.logging.meters.StopwatchMeter",
-  "fairseq.logging.meters.TimeMeter",
-  "fairseq.data.dictionary.Dictionary",
   "numpy.dtype",
   "numpy.core.multiarray.scalar",
   "numpy._core.multiarray.scalar",
@@ -49,23 +43,21 @@ const CONSTANTS: ReadonlySet<string> = new Set([...STORAGES.keys(), ...TYPES.map
 
 function isAllowed(name: string): boolean {
   return (
-    RECORDS.has(name) ||
-    CONSTANTS.has(name) ||
-    REBUILD_TENSOR.includes(name) ||
-    name === REBUILD_PARAMETER ||
-    Object.hasOwn(SETS, name)
+    CONSTANTS.has(name) || REBUILD_TENSOR.includes(name) || name === REBUILD_PARAMETER || Object.hasOwn(SETS, name)
   );
 }
 
 /**
  * A global that the pickle asks for.
- * @throws CheckpointError naming it when it is not one that plain checkpoints need
+ * @param classes full names of the classes that may be named beside those of tensors and sets
+ * @throws the reader's error, naming it, when it is not on the list
  */
-export function allowedGlobal(module: string, name: string, file: string): PythonValue {
+export function allowedGlobal(module: string, name: string, classes: ReadonlySet<string>, fail: Fail): PythonValue {
   const full = `${module === "__builtin__" ? "builtins" : module}.${name}`;
-  if (isAllowed(full)) return { kind: "global", name: full };
-  throw new CheckpointError(
-    `${file}: refused: it asks for the Python object ${JSON.stringify(`${module}.${name}`)}, which plain checkpoints do not need and which could run code; nothing was run`,
+  if (classes.has(full) || isAllowed(full)) return { kind: "global", name: full };
+  const asked = JSON.stringify(`${module}.${name}`);
+  return fail(
+    `refused: it asks for the Python object ${asked}, which plain data does not need and which could run code; nothing was run`,
   );
 }
 
@@ -96,29 +88,15 @@ function gather(
     return fits;
   });
   if (contiguous || count === 0) return read(storage, offset * bytes, count * bytes);
-  const whole = read(storage, 0, storage.count * bytes);
-  const out = new Uint8Array(count * bytes);
-  const index = shape.map(() => 0);
-  for (let i = 0, from = offset; i < count; i++) {
-    out.set(whole.subarray(from * bytes, (from + 1) * bytes), i * bytes);
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      from += stride[axis];
-      if (++index[axis] < shape[axis]) break;
-      from -= index[axis] * stride[axis];
-      index[axis] = 0;
-    }
-  }
-  return out;
+  return gatherElements(read(storage, 0, storage.count * bytes), bytes, offset, shape, stride);
 }
 
 /** `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)` */
-function rebuildTensor(given: readonly PythonValue[], read: StorageReader, file: string): PythonTensor {
+function rebuildTensor(given: readonly PythonValue[], read: StorageReader, failed: Fail): PythonTensor {
   const [storage, offset, size, strides, requiresGradient = false] = given;
   const shape = naturals(size);
   const stride = naturals(strides);
-  const fail = (reason: string): never => {
-    throw new CheckpointError(`${file}: damaged: a tensor ${reason}`);
-  };
+  const fail = (reason: string): never => failed(`damaged: a tensor ${reason}`);
   if (!isKind(storage, "storage")) return fail("without a storage");
   if (typeof offset !== "number" || !Number.isSafeInteger(offset) || offset < 0) return fail("without a valid offset");
   if (!shape || !stride || shape.length !== stride.length) return fail("without a valid shape and stride");
@@ -139,33 +117,29 @@ function rebuildTensor(given: readonly PythonValue[], read: StorageReader, file:
 
 /**
  * What `callee(*given)` stands for, as plain data.
- * @throws CheckpointError when the callee is a constant, no global at all, or is given what it does not take
+ * @throws the reader's error when the callee is a constant, no global at all, or is given what it does not take
  */
 export function construct(
   callee: PythonValue,
   given: readonly PythonValue[],
   made: PythonObject["made"],
   read: StorageReader,
-  file: string,
+  fail: Fail,
 ): PythonValue {
-  if (!isKind(callee, "global")) {
-    throw new CheckpointError(`${file}: refused: it calls a value that is no class; nothing was run`);
-  }
+  if (!isKind(callee, "global")) return fail("refused: it calls a value that is no class; nothing was run");
   const { name } = callee;
-  if (REBUILD_TENSOR.includes(name)) return rebuildTensor(given, read, file);
+  if (REBUILD_TENSOR.includes(name)) return rebuildTensor(given, read, fail);
   if (name === REBUILD_PARAMETER) {
     if (isKind(given[0], "tensor")) return given[0];
-    throw new CheckpointError(`${file}: damaged: a parameter without a tensor`);
+    return fail("damaged: a parameter without a tensor");
   }
   if (Object.hasOwn(SETS, name)) {
     const [items] = given;
     const kind = SETS[name];
     if (items === undefined) return { kind, items: [] };
     if (isKind(items, "tuple") || isKind(items, "list")) return { kind, items: items.items };
-    throw new CheckpointError(`${file}: damaged: ${name} of something that is no list`);
+    return fail(`damaged: ${name} of something that is no list`);
   }
-  if (CONSTANTS.has(name)) {
-    throw new CheckpointError(`${file}: refused: it calls ${name}, which checkpoints only mention; nothing was run`);
-  }
+  if (CONSTANTS.has(name)) return fail(`refused: it calls ${name}, which files only mention; nothing was run`);
   return { kind: "object", type: name, made, given, entries: [], state: undefined };
 }

@@ -1,9 +1,9 @@
 // Reads a pickle from a file piece by piece: no more is held than a window, whatever lengths the file claims.
-import { CheckpointError } from "../../errors.js";
 import type { ByteSource } from "../random-access.js";
+import { type Fail, type FailureClass, failing } from "./failure.js";
 
 const WINDOW = 1 << 18;
-/** A line of protocol 0, and a single string: far above anything in a checkpoint. */
+/** A line of protocol 0, and a single string or array: far above anything that is read here. */
 const MAX_LINE = 1 << 16;
 const MAX_STRING = 1 << 26;
 
@@ -11,19 +11,19 @@ export class ByteReader {
   #window: Uint8Array = new Uint8Array(0);
   #windowStart = 0;
 
-  /** @param end where the source is taken to end */
+  readonly fail: Fail;
+
+  /**
+   * @param end where the source is taken to end
+   * @param Failure what every method throws where the bytes are not what they should be
+   */
   constructor(
     readonly source: ByteSource,
     public position: number,
     readonly end: number,
-  ) {}
-
-  get name(): string {
-    return this.source.name;
-  }
-
-  fail(reason: string): never {
-    throw new CheckpointError(`${this.name}: ${reason}`);
+    Failure: FailureClass,
+  ) {
+    this.fail = failing(Failure, source.name);
   }
 
   /** A view of the next `count` bytes, valid until the next call. */

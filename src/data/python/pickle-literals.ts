@@ -35,7 +35,7 @@ export function decimalFloat(reader: ByteReader, text: string): PythonValue {
   return float(value);
 }
 
-/** Python 2 `str`: bytes that are text in every checkpoint. */
+/** Python 2 `str`: bytes that are text in nearly every file. */
 export function latin1(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
@@ -48,8 +48,11 @@ export function quoted(reader: ByteReader, text: string): string {
     : body.replace(/\\(.)/g, "$1");
 }
 
-export function unicodeLine(text: string): string {
-  return text.replace(/\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})/g, (_, short: string, long: string) =>
-    String.fromCodePoint(Number.parseInt(short ?? long, 16)),
-  );
+export function unicodeLine(reader: ByteReader, text: string): string {
+  return text.replace(/\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})/g, (_, short: string, long: string) => {
+    const point = Number.parseInt(short ?? long, 16);
+    return point > 0x10ffff
+      ? reader.fail(`damaged: no character has the number ${point}`)
+      : String.fromCodePoint(point);
+  });
 }

@@ -1,7 +1,7 @@
 // The plain data that a pickle stands for: what Python would build, as records that do nothing.
-import { CheckpointError } from "../../errors.js";
+import type { Fail } from "./failure.js";
 
-/** Element types of torch storages that occur in checkpoints. */
+/** Element types of torch storages that occur in files. */
 export const TORCH_TYPES = {
   float64: { storage: "DoubleStorage", bytes: 8 },
   float32: { storage: "FloatStorage", bytes: 4 },
@@ -153,19 +153,14 @@ export function childrenOf(value: PythonValue): readonly PythonValue[] {
 
 /**
  * Refuses data that is small in the file and huge when walked: values shared again and again, cycles, deep nesting.
- * @throws CheckpointError
  */
-export function checkExtent(root: PythonValue, name: string): void {
+export function checkExtent(root: PythonValue, fail: Fail): void {
   let count = 0;
   const visit = (value: PythonValue, depth: number): void => {
-    if (depth > MAX_DEPTH) {
-      throw new CheckpointError(`${name}: containers are nested more than ${MAX_DEPTH} deep, or contain themselves`);
-    }
+    if (depth > MAX_DEPTH) fail(`containers are nested more than ${MAX_DEPTH} deep, or contain themselves`);
     const children = childrenOf(value);
     count += children.length;
-    if (count > MAX_VALUES) {
-      throw new CheckpointError(`${name}: unfolds to more than ${MAX_VALUES.toLocaleString("en")} values; refused`);
-    }
+    if (count > MAX_VALUES) fail(`unfolds to more than ${MAX_VALUES.toLocaleString("en")} values; refused`);
     for (const child of children) visit(child, depth + 1);
   };
   visit(root, 0);

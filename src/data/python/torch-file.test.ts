@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CheckpointError } from "../../errors.js";
 import { bytesSource } from "../random-access.js";
+import { TORCH_CLASSES } from "./allowed-globals.js";
 import { crc32 } from "./crc32.js";
 import { writePickle } from "./pickle-writer.js";
 import { dict, isKind, list, lookUp, type PythonTensor, type PythonValue } from "./python-values.js";
@@ -16,6 +17,7 @@ function tensor(values: readonly number[], shape: readonly number[] = [values.le
   return { kind: "tensor", type: "float32", shape, requiresGradient: false, read };
 }
 
+const RULES = { classes: TORCH_CLASSES, Failure: CheckpointError };
 const VALUE = dict({ name: "tiny", weight: tensor([1, 2, 3, 4, 5, 6], [2, 3]), none: tensor([], [0, 4]) });
 
 function join(parts: Iterable<Uint8Array>): Uint8Array {
@@ -41,7 +43,7 @@ function legacyFile(
 }
 
 function open(bytes: Uint8Array) {
-  return openTorchFile(bytesSource(bytes, "x.pt"));
+  return openTorchFile(bytesSource(bytes, "x.pt"), RULES);
 }
 
 function numbers(value: PythonValue, name: string): number[] {
@@ -108,8 +110,8 @@ const PICKLE = writePickle(VALUE, () => "0");
 const WHOLE = { "a/data.pkl": PICKLE, "a/data/0": new Uint8Array(24), "a/version": text("3\n") };
 
 test("zip: ZIP64 fields are written where they are needed, and read", () => {
-  const plain = openTorchFile(bytesSource(zip(WHOLE), "x"));
-  const wide = openTorchFile(bytesSource(zip(WHOLE, 10), "x"));
+  const plain = openTorchFile(bytesSource(zip(WHOLE), "x"), RULES);
+  const wide = openTorchFile(bytesSource(zip(WHOLE, 10), "x"), RULES);
   assert.deepEqual(numbers(wide.value, "weight"), numbers(plain.value, "weight"));
 });
 

@@ -4,12 +4,14 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { CheckpointError } from "../../errors.js";
 import { bytesSource } from "../random-access.js";
+import { TORCH_CLASSES } from "./allowed-globals.js";
 import { ByteReader } from "./byte-reader.js";
 import { writePickle } from "./pickle-writer.js";
 import { dict, float, list, lookUp, type PythonValue, toNumber, tuple } from "./python-values.js";
 import { unpickle } from "./unpickle.js";
 
 const NO_DATA = {
+  classes: TORCH_CLASSES,
   persistent: () => null,
   readStorage: () => new Uint8Array(0),
 };
@@ -21,7 +23,7 @@ function bytesOf(text: string): Uint8Array {
 
 function read(pickle: string | Uint8Array): PythonValue {
   const bytes = typeof pickle === "string" ? bytesOf(pickle) : pickle;
-  return unpickle(new ByteReader(bytesSource(bytes, "x.pt"), 0, bytes.length), NO_DATA);
+  return unpickle(new ByteReader(bytesSource(bytes, "x.pt"), 0, bytes.length, CheckpointError), NO_DATA);
 }
 
 /** Short text of protocol 4. */
@@ -117,6 +119,7 @@ const ATTACKS: Readonly<Record<string, readonly [pickle: string, expected: RegEx
   "line without an end": [`S'${"a".repeat(100_000)}`, /line of more than/],
   "unknown operation": ["\xff.", /0xff at byte 0/],
   empty: ["", /truncated/],
+  "a character beyond Unicode": ["V\\Uffffffff\n.", /no character has the number/],
   "no value": [".", /takes more values/],
   "stop inside a mark": ["(.", /takes more values/],
   "pop of nothing": ["0.", /mark/],

@@ -15,6 +15,8 @@ import {
 } from "./python-values.js";
 
 export interface UnpickleOptions {
+  /** Full names of the classes whose instances are kept as inert records. */
+  readonly classes: ReadonlySet<string>;
   /** What a persistent id stands for. */
   readonly persistent: (id: PythonValue) => PythonValue;
   readonly readStorage: StorageReader;
@@ -72,11 +74,11 @@ class Machine {
   }
 
   global(module: string, name: string): PythonValue {
-    return allowedGlobal(module, name, this.reader.name);
+    return allowedGlobal(module, name, this.options.classes, this.reader.fail);
   }
 
   make(callee: PythonValue, given: readonly PythonValue[], made: "new" | "call"): void {
-    this.push(construct(callee, given, made, this.options.readStorage, this.reader.name));
+    this.push(construct(callee, given, made, this.options.readStorage, this.reader.fail));
   }
 
   tuple(value: PythonValue): readonly PythonValue[] {
@@ -136,7 +138,7 @@ const literals: Readonly<Record<string, Operation>> = {
   S: (m, r) => m.push(quoted(r, r.line())),
   T: (m, r) => m.push(latin1(r.bytes(little(r, 4)))),
   U: (m, r) => m.push(latin1(r.bytes(r.byte()))),
-  V: (m, r) => m.push(unicodeLine(r.line())),
+  V: (m, r) => m.push(unicodeLine(r, r.line())),
   X: (m, r) => m.push(r.text(little(r, 4))),
   "\x8c": (m, r) => m.push(r.text(r.byte())),
   "\x8d": (m, r) => m.push(r.text(r.length8())),
@@ -243,7 +245,7 @@ const OPERATIONS: readonly (Operation | undefined)[] = (() => {
 
 /**
  * The value of the pickle that begins at the reader's position, which is left behind it.
- * @throws CheckpointError for damage, and naming the global for anything that is not plain data
+ * @throws the reader's error for damage, and naming the global for anything that is not plain data
  */
 export function unpickle(reader: ByteReader, options: UnpickleOptions): PythonValue {
   const machine = new Machine(reader, options);
@@ -258,6 +260,6 @@ export function unpickle(reader: ByteReader, options: UnpickleOptions): PythonVa
   }
   const value = machine.pop();
   if (machine.stack.length > 0 || machine.marks.length > 0) reader.fail("damaged: a pickle that leaves values behind");
-  checkExtent(value, reader.name);
+  checkExtent(value, reader.fail);
   return value;
 }

@@ -1,19 +1,28 @@
-// Reads the zip archives that torch.save writes: stored entries under one folder, ZIP64 included; nothing is unpacked to disk.
-import { CheckpointError } from "../../errors.js";
+// Reads zip archives, ZIP64 included, entry by entry; compressed ones only where the caller says how to unpack them.
 import type { ByteSource } from "../random-access.js";
 import { crc32 } from "./crc32.js";
+import { type Fail, type FailureClass, failing } from "./failure.js";
 
 export interface ZipEntry {
   readonly name: string;
+  /** Bytes of the content. */
   readonly size: number;
+  /** Bytes that it takes in the archive. */
+  readonly packed: number;
+  readonly deflated: boolean;
   readonly crc: number;
   /** First byte of its local header. */
   readonly header: number;
 }
 
+/** Raw deflate → exactly `size` bytes; throws where that is not what comes out. */
+export type Inflate = (packed: Uint8Array, size: number) => Uint8Array;
+
 export interface ZipArchive {
   readonly source: ByteSource;
   readonly entries: ReadonlyMap<string, ZipEntry>;
+  readonly fail: Fail;
+  readonly inflate: Inflate | undefined;
 }
 
 const END = 0x06054b50;
@@ -23,6 +32,8 @@ const CENTRAL = 0x02014b50;
 const LOCAL = 0x04034b50;
 const ZIP64_EXTRA = 1;
 const UNKNOWN = 0xffffffff;
+const STORED = 0;
+const DEFLATED = 8;
 const MAX_ENTRIES = 1_000_000;
 const MAX_DIRECTORY = 2 ** 28;
 
@@ -39,7 +50,7 @@ interface Directory {
 }
 
 /** The end record, which lies before a comment of up to 65,535 bytes. */
-function findDirectory(source: ByteSource, fail: (reason: string) => never): Directory {
+function findDirectory(source: ByteSource, fail: Fail): Directory {
   const length = Math.min(source.byteLength, 22 + 0xffff);
   const start = source.byteLength - length;
   const tail = view(source.read(start, source.byteLength));
@@ -61,7 +72,7 @@ function findDirectory(source: ByteSource, fail: (reason: string) => never): Dir
 }
 
 /** Sizes and offset that do not fit 32 bits stand in an extra field, in this order. */
-function wideFields(extra: DataView, narrow: readonly number[], fail: (reason: string) => never): readonly number[] {
+function wideFields(extra: DataView, narrow: readonly number[], fail: Fail): readonly number[] {
   if (!narrow.includes(UNKNOWN)) return narrow;
   for (let at = 0; at + 4 <= extra.byteLength; at += 4 + extra.getUint16(at + 2, true)) {
     if (extra.getUint16(at, true) !== ZIP64_EXTRA) continue;
@@ -76,7 +87,7 @@ function wideFields(extra: DataView, narrow: readonly number[], fail: (reason: s
   return fail("damaged: an entry of 4 GiB or more without its ZIP64 field");
 }
 
-function checkName(name: string, fail: (reason: string) => never): void {
+function checkName(name: string, fail: Fail): void {
   const parts = name.split("/");
   if (name.startsWith("/") || /[\\\0]|^[A-Za-z]:/.test(name) || parts.includes("..") || parts.includes(".")) {
     fail(`refused: the entry name ${JSON.stringify(name)} points outside of the archive`);
@@ -85,12 +96,11 @@ function checkName(name: string, fail: (reason: string) => never): void {
 
 /**
  * Reads the directory.
- * @throws CheckpointError if it is damaged, or holds compressed, encrypted, doubled or overlapping entries
+ * @param inflate without it, compressed entries are refused
+ * @throws Failure if it is damaged, or holds encrypted, doubled or overlapping entries, or ones that lead out of it
  */
-export function openZip(source: ByteSource): ZipArchive {
-  const fail = (reason: string): never => {
-    throw new CheckpointError(`${source.name}: ${reason}`);
-  };
+export function openZip(source: ByteSource, Failure: FailureClass, inflate?: Inflate): ZipArchive {
+  const fail = failing(Failure, source.name);
   const { offset, size, count } = findDirectory(source, fail);
   if (!(offset + size <= source.byteLength)) fail("damaged: its zip directory lies outside of the file");
   if (count > MAX_ENTRIES || size > MAX_DIRECTORY) fail(`refused: a zip directory of ${count} entries, ${size} bytes`);
@@ -110,52 +120,64 @@ export function openZip(source: ByteSource): ZipArchive {
     const extra = view(bytes.subarray(at + 46 + nameLength, at + 46 + nameLength + extraLength));
     const narrow = [24, 20, 42].map((field) => data.getUint32(at + field, true));
     const [full, packed, header] = wideFields(extra, narrow, fail);
-    if (data.getUint16(at + 10, true) !== 0 || full !== packed) {
+    const method = data.getUint16(at + 10, true);
+    if (!inflate && (method !== STORED || full !== packed)) {
       fail(`the entry ${JSON.stringify(name)} is compressed; expected stored entries, as torch.save writes them`);
+    } else if (method === STORED ? full !== packed : method !== DEFLATED) {
+      fail(`the entry ${JSON.stringify(name)} is compressed by method ${method}; expected deflate (8)`);
     }
-    entries.set(name, { name, size: full, crc: data.getUint32(at + 16, true), header });
+    const crc = data.getUint32(at + 16, true);
+    entries.set(name, { name, size: full, packed, deflated: method === DEFLATED, crc, header });
     at = end;
   }
   checkOverlap([...entries.values()], offset, fail);
-  return { source, entries };
+  return { source, entries, fail, inflate };
 }
 
-function checkOverlap(entries: ZipEntry[], directory: number, fail: (reason: string) => never): void {
+function checkOverlap(entries: ZipEntry[], directory: number, fail: Fail): void {
   let position = 0;
-  for (const { name, header, size } of entries.sort((a, b) => a.header - b.header)) {
+  for (const { name, header, packed } of entries.sort((a, b) => a.header - b.header)) {
     if (header < position) fail(`damaged or forged: the entry ${JSON.stringify(name)} overlaps the one before it`);
-    position = header + 30 + size;
+    position = header + 30 + packed;
     if (position > directory) fail(`truncated or damaged: the entry ${JSON.stringify(name)} ends outside of the data`);
   }
 }
 
 /** First byte of an entry's content. */
-export function entryStart({ source }: ZipArchive, { name, header, size }: ZipEntry): number {
+function entryStart({ source, fail }: ZipArchive, { name, header, packed }: ZipEntry): number {
   const local = view(source.read(header, header + 30));
   const start = header + 30 + local.getUint16(26, true) + local.getUint16(28, true);
   const own = new TextDecoder().decode(source.read(header + 30, header + 30 + local.getUint16(26, true)));
-  if (local.getUint32(0, true) !== LOCAL || own !== name || start + size > source.byteLength) {
-    throw new CheckpointError(`${source.name}: damaged: no entry ${JSON.stringify(name)} where the directory says`);
+  if (local.getUint32(0, true) !== LOCAL || own !== name || start + packed > source.byteLength) {
+    fail(`damaged: no entry ${JSON.stringify(name)} where the directory says`);
   }
   return start;
 }
 
+function unpacked({ fail, inflate }: ZipArchive, { name, size }: ZipEntry, packed: Uint8Array): Uint8Array {
+  if (!inflate) return fail(`the entry ${JSON.stringify(name)} is compressed`);
+  try {
+    return inflate(packed, size);
+  } catch (error) {
+    return fail(`damaged: entry ${JSON.stringify(name)} cannot be unpacked (${(error as Error).message})`);
+  }
+}
+
 /**
  * The content of an entry, its checksum compared.
- * @throws CheckpointError if there is no such entry or it is damaged
+ * @throws the archive's error if there is no such entry or it is damaged
  */
 export function readEntry(archive: ZipArchive, name: string): Uint8Array {
+  const { source, fail } = archive;
   const entry = archive.entries.get(name);
-  const file = archive.source.name;
-  if (!entry) throw new CheckpointError(`${file}: damaged: no entry ${JSON.stringify(name)} in the archive`);
+  if (!entry) return fail(`damaged: no entry ${JSON.stringify(name)} in the archive`);
   const start = entryStart(archive, entry);
-  const bytes = archive.source.read(start, start + entry.size);
+  const packed = source.read(start, start + entry.packed);
+  const bytes = entry.deflated ? unpacked(archive, entry, packed) : packed;
   const crc = crc32(bytes);
   if (crc !== entry.crc) {
     const hex = (value: number) => value.toString(16).padStart(8, "0");
-    throw new CheckpointError(
-      `${file}: damaged: entry ${JSON.stringify(name)}: expected CRC-32 ${hex(entry.crc)}, got ${hex(crc)}`,
-    );
+    fail(`damaged: entry ${JSON.stringify(name)}: expected CRC-32 ${hex(entry.crc)}, got ${hex(crc)}`);
   }
   return bytes;
 }

@@ -3,13 +3,13 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { entriesOf, isKind, lookUp, type PythonValue } from "../../data/python/python-values.js";
-import { openTorchFile } from "../../data/python/torch-file.js";
 import { encodeTorchFile } from "../../data/python/torch-writer.js";
 import { bytesSource } from "../../data/random-access.js";
 import { exportKept } from "../../train/fairseq/export-kept.js";
 import { keptFile } from "../../train/fairseq/export-source.js";
 import { mapOfficial } from "../../train/fairseq/imported.js";
 import type { KeptReference } from "../../train/fairseq/kept.js";
+import { openOfficialFile } from "../../train/fairseq/official-file.js";
 import { type OfficialState, readOfficialState } from "../../train/fairseq/official-state.js";
 import { settingsOf } from "../../train/fairseq/settings.js";
 import { encodeSafetensors, openSafetensors } from "../../train/safetensors.js";
@@ -82,7 +82,7 @@ function roundTrip(state: OfficialState, file: string): PythonValue {
   const { step, epoch } = state;
   const { config } = imported;
   const { root } = exportKept({ ...imported, settings: settingsOf(state.root, config), step, epoch }, kept);
-  return openTorchFile(bytesSource(Buffer.concat([...encodeTorchFile(root)]), file)).value;
+  return openOfficialFile(bytesSource(Buffer.concat([...encodeTorchFile(root)]), file)).value;
 }
 
 function checkFile(path: string, label: string, expected: FileRecord): Comparison[] {
@@ -95,7 +95,7 @@ function checkFile(path: string, label: string, expected: FileRecord): Compariso
     note: wrong.slice(0, 3).join(", ") || `${Object.keys(expected.model).length} tensors by SHA-256`,
   });
   try {
-    const root = openTorchFile(source).value;
+    const root = openOfficialFile(source).value;
     const state = readOfficialState(root, path);
     const back = roundTrip(state, path);
     return [

@@ -1,7 +1,6 @@
 // What a checkpoint of ours keeps of the file it was imported from, so that an export can write it back: `reference.json`
 // holds everything but the tensors, `reference.safetensors` the tensors that ours do not make up.
 
-import { allowedGlobal } from "../../data/python/allowed-globals.js";
 import {
   childrenOf,
   isKind,
@@ -14,6 +13,7 @@ import {
 import { CheckpointError } from "../../errors.js";
 import type { Json } from "../checkpoint.js";
 import { type DType, type NamedTensor, readTensor, type Safetensors } from "../safetensors.js";
+import { officialName } from "./official-file.js";
 
 export const KEPT_JSON = "reference.json";
 export const KEPT_TENSORS = "reference.safetensors";
@@ -159,9 +159,7 @@ class Decoder {
 
   private allowed(json: Json | undefined): string {
     if (typeof json !== "string") return this.fail(json);
-    const dot = json.lastIndexOf(".");
-    const known = allowedGlobal(json.slice(0, dot), json.slice(dot + 1), this.file);
-    return isKind(known, "global") ? known.name : this.fail(json);
+    return officialName(json, this.file);
   }
 
   private tagged(tag: string, json: Encoded): PythonValue {
