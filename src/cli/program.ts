@@ -13,6 +13,7 @@ import { addPredictCommand } from "./commands/predict.js";
 import { addPrepareCommand } from "./commands/prepare.js";
 import { addPretrainCommand } from "./commands/pretrain.js";
 import { addReportCommand } from "./commands/report.js";
+import { addSweepCommand } from "./commands/sweep.js";
 import { addVerifyCommand } from "./commands/verify.js";
 import { packageVersion } from "./package-root.js";
 
@@ -35,6 +36,7 @@ export function createProgram(): Command {
   addPrepareCommand(program);
   addPretrainCommand(program);
   addFinetuneCommand(program);
+  addSweepCommand(program);
   addEvaluateCommand(program);
   addReportCommand(program);
   addPredictCommand(program);

@@ -32,22 +32,21 @@ function present(input: FinetuneReportInput, target: number, rows: Int32Array): 
   return Array.from(rows, (row) => input.data.labels[row * width + target]).filter((label) => !Number.isNaN(label));
 }
 
+/** One line a target and part. */
 function labelTable(input: FinetuneReportInput): ReportTable {
   const { kind, targets, unit } = input.task;
   const shown = targets.slice(0, MOST_TARGETS);
   const more = shown.length < targets.length ? ` (the first ${shown.length} of ${targets.length} targets)` : "";
   const regression = kind === "regression";
-  const measures = regression ? ["labels", "mean ± std", "range"] : ["labels", "balance"];
   return {
     title: `Labels${unit ? ` in ${unit}` : ""}${more}`,
-    header: ["target", ...PARTS.flatMap((part) => measures.map((measure) => `${part}: ${measure}`))],
-    rows: shown.map((name, t) => [
-      name,
-      ...PARTS.flatMap((part): Cell[] => {
+    header: ["target", "part", "labels", ...(regression ? ["mean ± std", "range"] : ["balance"])],
+    rows: shown.flatMap((name, t) =>
+      PARTS.map((part): Cell[] => {
         const labels = present(input, t, input.split[part]);
-        return [labels.length.toLocaleString("en-US"), ...(regression ? spread(labels) : [balance(labels)])];
+        return [name, part, labels.length, ...(regression ? spread(labels) : [balance(labels)])];
       }),
-    ]),
+    ),
   };
 }
 
