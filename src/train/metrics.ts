@@ -134,7 +134,7 @@ export function taskMetrics(
 
 export interface BootstrapOptions {
   readonly seed: number;
-  /** Draws; by default 1000, fewer (at least 100) where molecules × outputs exceed 200,000. */
+  /** Draws; by default 1000, fewer (at least 100) where molecules × outputs exceed 40,000. */
   readonly resamples?: number;
   /** Probability that the interval covers; 0.95 by default. */
   readonly level?: number;
@@ -157,7 +157,7 @@ function* bootstrapDraws(
 }
 
 const drawsFor = ({ resamples }: BootstrapOptions, predictions: Float64Array) =>
-  resamples ?? Math.max(100, Math.min(1000, Math.round(2e8 / predictions.length)));
+  resamples ?? Math.max(100, Math.min(1000, Math.round(4e7 / predictions.length)));
 
 function intervalOf(values: readonly number[], level = 0.95): Interval {
   const sorted = Float64Array.from(values.filter((value) => !Number.isNaN(value))).sort();
