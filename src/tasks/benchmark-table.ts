@@ -69,10 +69,11 @@ export function benchmarkMarkdown(cells: readonly BenchmarkCell[], facts: Benchm
     "# MoleculeNet",
     `Test values, mean ± standard deviation over the seeds; ${facts.split} split; the epoch kept is chosen on validation, the test part is scored once. The best mean of a row is bold.`,
     [line(header), line(header.map(() => "---")), ...rows.map(line)].join("\n"),
-    ...sets.flatMap((set) => verdict(set, cells, spread)),
+    sets.flatMap((set) => verdict(set, cells, spread)).join("\n"),
     `Hardware: ${facts.hardware}. Time: ${Math.round(seconds)} s for ${cells.length} results, reading included.`,
     `\`\`\`sh\n${facts.command}\n\`\`\``,
   ]
+    .filter(Boolean)
     .join("\n\n")
     .concat("\n");
 }
@@ -89,10 +90,11 @@ function verdict(
   const compare = (method: BenchmarkMethod) => {
     const other = spread(set, method);
     if (!other) return [];
-    const apart = Math.abs(pretrained.mean - other.mean) > Math.hypot(pretrained.std, other.std);
-    const word = isBetter(metric, pretrained.mean, other.mean) ? "better" : "worse";
-    const doubt = apart ? "" : " (within the spread of the seeds)";
-    return [`${word} than ${method === "scratch" ? "the same network from scratch" : `a ${method}`}${doubt}`];
+    const name = method === "scratch" ? "the same network from scratch" : method;
+    if (pretrained.count < 2 || other.count < 2) return [`not compared with ${name}: that takes several seeds`];
+    if (Math.abs(pretrained.mean - other.mean) <= Math.hypot(pretrained.std, other.std))
+      return [`not told apart from ${name} by these seeds`];
+    return [`${isBetter(metric, pretrained.mean, other.mean) ? "better" : "worse"} than ${name}`];
   };
   const sentences = (["scratch", "random forest", "gradient boosting"] as const).flatMap(compare);
   return sentences.length > 0 ? [`- ${set}: the pretrained model is ${sentences.join(", ")}.`] : [];
