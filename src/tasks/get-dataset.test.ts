@@ -92,7 +92,7 @@ describe("getDataset", () => {
     const noZip = dataset([{ file: "set.zip", content: Buffer.from("PK nothing"), unpack: "zip" }]);
     await assert.rejects(getDataset(noZip, folder, options), {
       name: "DatasetError",
-      message: /ZIP archive is cut off/,
+      message: /set\.zip: truncated: a zip archive without its directory/,
     });
   });
 

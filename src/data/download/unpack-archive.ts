@@ -3,10 +3,11 @@ import { createReadStream, createWriteStream, readFileSync } from "node:fs";
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { dirname, resolve, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { createGunzip } from "node:zlib";
+import { createGunzip, inflateRawSync } from "node:zlib";
 import { extract } from "tar-stream";
 import { DatasetError } from "../../errors.js";
-import { zipEntries } from "../zip-file.js";
+import { openZip, readEntry } from "../python/zip-archive.js";
+import { bytesSource } from "../random-access.js";
 
 /**
  * Unpacks the files of a .tar.gz or .zip archive into a folder; each appears under its name only when it is whole.
@@ -18,10 +19,11 @@ export async function unpackArchive(path: string, kind: "tar" | "zip", folder: s
   const names: string[] = [];
   try {
     if (kind === "zip") {
-      for (const [name, content] of zipEntries(readFileSync(path))) {
+      const archive = openZip(bytesSource(readFileSync(path), path), DatasetError, inflate);
+      for (const name of archive.entries.keys()) {
         if (name.endsWith("/")) continue;
         const target = await targetOf(path, folder, name);
-        await writeFile(`${target}.part`, content());
+        await writeFile(`${target}.part`, readEntry(archive, name));
         await rename(`${target}.part`, target);
         names.push(name);
       }
@@ -34,6 +36,13 @@ export async function unpackArchive(path: string, kind: "tar" | "zip", folder: s
     const what = error instanceof Error ? error.message : String(error);
     throw new DatasetError(`${path}: the archive is damaged (${what})`, { cause: error });
   }
+}
+
+/** No more is unpacked than the archive says. */
+function inflate(packed: Uint8Array, size: number): Uint8Array {
+  const bytes = inflateRawSync(packed, { maxOutputLength: Math.max(size, 1) });
+  if (bytes.length !== size) throw new RangeError(`expected ${size} bytes, got ${bytes.length}`);
+  return bytes;
 }
 
 async function unpackTar(path: string, folder: string, names: string[]): Promise<void> {

@@ -2,6 +2,7 @@
 import type { Fail } from "./failure.js";
 import {
   isKind,
+  naturals,
   type PythonObject,
   type PythonStorage,
   type PythonTensor,
@@ -63,12 +64,6 @@ export function allowedGlobal(module: string, name: string, classes: ReadonlySet
 
 export function storageType(value: PythonValue): TorchType | undefined {
   return isKind(value, "global") ? STORAGES.get(value.name) : undefined;
-}
-
-function naturals(value: PythonValue | undefined): readonly number[] | null {
-  if (!isKind(value, "tuple") && !isKind(value, "list")) return null;
-  const numbers = value.items.filter((item) => typeof item === "number" && Number.isSafeInteger(item) && item >= 0);
-  return numbers.length === value.items.length ? (numbers as number[]) : null;
 }
 
 /** Elements of a tensor gathered from its storage into C order. */

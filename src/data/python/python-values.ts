@@ -132,6 +132,13 @@ export function lookUp(value: PythonValue | undefined, ...path: readonly string[
   return at;
 }
 
+/** A tuple or list of whole numbers from 0 on, such as a shape; null for anything else. */
+export function naturals(value: PythonValue | undefined): readonly number[] | null {
+  if (!isKind(value, "tuple") && !isKind(value, "list")) return null;
+  const numbers = value.items.filter((item) => typeof item === "number" && Number.isSafeInteger(item) && item >= 0);
+  return numbers.length === value.items.length ? (numbers as number[]) : null;
+}
+
 /** An int or float as a number; undefined for anything else. */
 export function toNumber(value: PythonValue | undefined): number | undefined {
   if (typeof value === "number" || typeof value === "bigint") return Number(value);

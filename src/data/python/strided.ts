@@ -10,7 +10,7 @@ export function gatherElements(
   offset: number,
   shape: readonly number[],
   stride: readonly number[],
-): Uint8Array {
+): Uint8Array<ArrayBuffer> {
   const count = shape.reduce((product, dim) => product * dim, 1);
   const out = new Uint8Array(count * width);
   const index = shape.map(() => 0);

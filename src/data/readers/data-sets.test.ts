@@ -6,7 +6,6 @@ import { describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { pack } from "tar-stream";
 import type { RawRecord } from "../../chem/molecule.js";
-import { unpickle } from "../pickle.js";
 import { readExclusions } from "./exclusions.js";
 import { inputBytes, isReject } from "./index.js";
 import { brief, data, failure, fixtures, folder, put, read, records, skip } from "./reading.test.support.js";
@@ -78,7 +77,7 @@ describe("PCQM4Mv2", () => {
     put("badsplit/split_dict.pt", readFileSync(join(fixtures, "split_dict.pt")).subarray(0, 300));
     assert.match(
       await failure(join(folder, "badsplit"), { part: "train" }),
-      /expected a file of torch\.save: the ZIP archive is cut off/,
+      /split_dict\.pt: truncated: a zip archive without its directory/,
     );
   });
 
@@ -217,7 +216,7 @@ describe("Uni-Mol's LMDB", () => {
       items.filter(isReject).map((item) => item.reason),
       [
         "atoms and SMILES differ: expected N as atom 2 of CCN, got O",
-        "pickle: it names os.system, which is not on the list of what may be read",
+        'pickle: refused: it asks for the Python object "os.system", which plain data does not need and which could run code; nothing was run',
       ],
     );
   });
@@ -248,29 +247,6 @@ describe("Uni-Mol's LMDB", () => {
     const broken = Buffer.from(bytes);
     broken.fill(0x55, 3 * 4096, bytes.length);
     assert.match(await failure(put("broken.lmdb", broken)), /the database is damaged at page/);
-  });
-
-  test("any damaged pickle is a reject, never a crash", () => {
-    const whole = Buffer.from("gAR9lCiMA3NtaZSMA0NDT5SMBnRhcmdldJRHP+AAAAAAAAB1Lg==", "base64");
-    assert.deepEqual(
-      unpickle(whole).value,
-      new Map<string, unknown>([
-        ["smi", "CCO"],
-        ["target", 0.5],
-      ]),
-    );
-    for (let at = 0; at < whole.length; at++) {
-      for (const byte of [0, 0x2e, 0x52, 0x62, 0x75, 0xff]) {
-        const bad = Buffer.from(whole);
-        bad[at] = byte;
-        try {
-          unpickle(bad);
-        } catch (error) {
-          assert.equal((error as Error).name, "DatasetError");
-        }
-      }
-      assert.throws(() => unpickle(whole.subarray(0, at)), { name: "DatasetError" });
-    }
   });
 
   test("atoms of a SMILES and coordinates", () => {

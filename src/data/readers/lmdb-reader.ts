@@ -1,8 +1,8 @@
 // Streams the molecules of Uni-Mol's LMDB databases: pickled dicts with a SMILES, atoms, conformers and labels.
 import { DatasetError } from "../../errors.js";
 import { LmdbFile } from "../lmdb-file.js";
-import { unpickle } from "../pickle.js";
-import { isNumpyArray } from "../pickle-numpy.js";
+import { isNumberArray, type PlainValue } from "../python/plain-values.js";
+import { readPlainPickle } from "../python/read-plain.js";
 import { readFailure } from "./byte-source.js";
 import { cellText } from "./columns.js";
 import type { ReaderOptions } from "./reader-options.js";
@@ -46,9 +46,9 @@ export async function* readLmdb(path: string, options: ReaderOptions): AsyncGene
 }
 
 function entryItems(place: Place, value: Buffer, options: ReaderOptions): readonly ReadItem[] {
-  let entry: unknown;
+  let entry: PlainValue;
   try {
-    entry = unpickle(value).value;
+    entry = readPlainPickle(value);
   } catch (error) {
     if (!(error instanceof DatasetError)) throw error;
     return [reject(place, "unparsable-record", error.message)];
@@ -85,11 +85,11 @@ function isStringList(value: unknown): value is readonly string[] {
 }
 
 /** Numbers, strings and short lists of numbers. */
-function entryProperties(entry: ReadonlyMap<unknown, unknown>, without: string): Record<string, string> {
+function entryProperties(entry: ReadonlyMap<PlainValue, PlainValue>, without: string): Record<string, string> {
   const properties: Record<string, string> = {};
   for (const [key, value] of entry) {
     if (typeof key !== "string" || key === without || key === "atoms" || key === "coordinates") continue;
-    const list = isNumpyArray(value) ? Array.from(value.values) : Array.isArray(value) ? value : null;
+    const list = isNumberArray(value) ? Array.from(value.values) : Array.isArray(value) ? value : null;
     if (list === null) {
       if (typeof value !== "object" || value === null) properties[key] = cellText(value);
     } else if (list.length === 1) {
@@ -104,9 +104,9 @@ function entryProperties(entry: ReadonlyMap<unknown, unknown>, without: string):
 }
 
 /** A list of [atoms, 3] arrays, one such array, or one [conformers, atoms, 3] array; null for anything else. */
-function conformersOf(value: unknown): readonly (readonly number[])[] | null {
+function conformersOf(value: PlainValue | undefined): readonly (readonly number[])[] | null {
   if (value === undefined || value === null) return [];
-  if (isNumpyArray(value)) {
+  if (isNumberArray(value)) {
     const numbers = Array.from(value.values, Number);
     if (value.shape.length === 2 && value.shape[1] === 3) return [numbers];
     if (value.shape.length !== 3 || value.shape[2] !== 3) return null;
@@ -116,7 +116,7 @@ function conformersOf(value: unknown): readonly (readonly number[])[] | null {
   if (!Array.isArray(value)) return null;
   const conformers: (readonly number[])[] = [];
   for (const item of value) {
-    const inner = isNumpyArray(item) ? conformersOf(item) : conformerOfLists(item);
+    const inner = isNumberArray(item) ? conformersOf(item) : conformerOfLists(item);
     if (inner?.length !== 1) return null;
     conformers.push(inner[0]);
   }

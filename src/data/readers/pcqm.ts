@@ -3,8 +3,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { RawRecord } from "../../chem/molecule.js";
 import { DatasetError } from "../../errors.js";
-import { isNumpyArray } from "../pickle-numpy.js";
-import { readTorchFile } from "../torch-file.js";
+import { isNumberArray } from "../python/plain-values.js";
+import { readPlainTorchFile } from "../python/read-plain.js";
 import { type FileProgress, firstExisting } from "./folder-files.js";
 import { readTextFile } from "./read-text-file.js";
 import type { ReaderOptions } from "./reader-options.js";
@@ -106,14 +106,16 @@ function heavyAtoms(elements: readonly string[]): string {
 function rowsOfPart(files: PcqmFiles, part: string): (row: number) => boolean {
   if (!files.split)
     throw new DatasetError(`${files.table}: part ${JSON.stringify(part)} asked for, but there is no split_dict.pt`);
-  const split = readTorchFile(files.split, readFileSync(files.split));
+  const split = readPlainTorchFile(readFileSync(files.split), files.split);
   const rows = split instanceof Map ? split.get(part) : undefined;
-  if (!isNumpyArray(rows)) {
+  if (!isNumberArray(rows)) {
     const has = split instanceof Map ? [...split.keys()].join(", ") : "no parts";
     throw new DatasetError(`${files.split}: expected the part ${JSON.stringify(part)}, got ${has}`);
   }
-  const highest = Array.from(rows.values).reduce<number>((most, row) => Math.max(most, Number(row)), -1);
+  const { values } = rows;
+  let highest = -1;
+  for (let i = 0; i < values.length; i++) highest = Math.max(highest, Number(values[i]));
   const member = new Uint8Array(highest + 1);
-  for (let i = 0; i < rows.values.length; i++) member[Number(rows.values[i])] = 1;
+  for (let i = 0; i < values.length; i++) member[Number(values[i])] = 1;
   return (row) => member[row] === 1;
 }
