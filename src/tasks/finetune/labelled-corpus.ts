@@ -1,5 +1,5 @@
 // What a user names as labelled data → an open corpus and the targets in it, with the reasons where that cannot be.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { RawRecord } from "../../chem/molecule.js";
 import { type Corpus, openCorpus } from "../../data/corpus.js";
@@ -92,6 +92,12 @@ export async function* rowRecords(
 async function refuseText(corpus: Corpus, targets: readonly string[], reader: ReaderOptions): Promise<void> {
   const count = corpus.manifest.notes["unparsable-label"] ?? 0;
   if (count === 0) return;
+  const gone = corpus.manifest.sources.find(({ path }) => !existsSync(path));
+  if (gone) {
+    throw new DatasetError(
+      `${corpus.dir}: ${count} labels are text where numbers are needed; mend them in ${gone.path} and prepare it again`,
+    );
+  }
   const columns = targets.map((name) => corpus.labelColumn(name));
   let row = 0;
   for await (const record of rowRecords(corpus, reader)) {
