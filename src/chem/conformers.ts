@@ -4,10 +4,10 @@ import { type EmbedOutcome, embedConformers } from "./embed/embed.js";
 import { placeParts } from "./embed/place-parts.js";
 import { readStructure, type Structure, splitStructure } from "./embed/structure.js";
 import { writeStructureBlock } from "./embed/structure-block.js";
-import type { Skeleton } from "./featurize.js";
 import type { OpenChemLib } from "./openchemlib.js";
 import { type Rdkit, RdkitFailure, type RdkitMolecule } from "./rdkit.js";
 import { PICKLE_OPTIONS, type PickledMolecule, PickleError, readPickle } from "./rdkit-pickle.js";
+import { countConfigured, isHanded, type Skeleton } from "./skeleton.js";
 
 /** Part of every cache key: geometries made by other rules must not be taken for these. */
 export const CONFORMER_RULES = 1;
@@ -105,11 +105,6 @@ function failed(pickled: PickledMolecule, failure: string, timedOut: boolean): G
   return { positions: [], energies: [], failure, timedOut, elements: atomicNumber.slice(), configured };
 }
 
-/** @param chirality RDKit's tags @param bondStereo RDKit's */
-export function countConfigured(chirality: Uint8Array, bondStereo: Uint8Array): number {
-  return chirality.filter(isHanded).length + bondStereo.filter((stereo) => stereo >= 2).length;
-}
-
 /**
  * The geometries over the atoms of a record, whose SMILES has them in another order.
  *
@@ -167,9 +162,4 @@ function keepsStereo(rdkit: Rdkit, structure: Structure, expected: PickledMolecu
   } finally {
     molecule.delete();
   }
-}
-
-/** RDKit's clockwise and counterclockwise. */
-function isHanded(tag: number): boolean {
-  return tag === 1 || tag === 2;
 }

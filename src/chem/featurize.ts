@@ -1,10 +1,10 @@
 // One molecule as text → `Molecule`, with the atom and bond features of OGB as the reference computes them.
 import { MoleculeError, type RejectCode, type SourceLocation } from "../errors.js";
-import { countConfigured } from "./conformers.js";
 import { hasReadableCoordinates, molAtomCount, withoutCoordinates } from "./mol-block.js";
 import { ATOM_FEATURES, BOND_FEATURES, type Molecule, type RawRecord } from "./molecule.js";
 import { type Rdkit, RdkitFailure, type RdkitMolecule } from "./rdkit.js";
 import { PICKLE_OPTIONS, type PickledMolecule, PickleError, readPickle } from "./rdkit-pickle.js";
+import { countConfigured, type Skeleton } from "./skeleton.js";
 import { structureKey } from "./structure-key.js";
 import { xyzToMolBlock } from "./xyz.js";
 
@@ -22,18 +22,6 @@ export interface FeaturizeOptions {
    * such a record become atoms, named or not.
    */
   readonly skeletons?: boolean;
-}
-
-/** What generating a geometry needs to know of a record. */
-export interface Skeleton {
-  /** RDKit's canonical SMILES. */
-  readonly smiles: string;
-  /** The record's atom at each place of the SMILES. */
-  readonly order: readonly number[];
-  /** Atomic numbers of the record's atoms. */
-  readonly elements: Uint8Array;
-  /** Configured centres and double bonds of the record. */
-  readonly configured: number;
 }
 
 export interface FeaturizedMolecule {

@@ -6,9 +6,9 @@ import {
   generateConformers,
   positionsInRecordOrder,
 } from "../chem/conformers.js";
-import type { Skeleton } from "../chem/featurize.js";
 import { loadOpenChemLib } from "../chem/openchemlib.js";
 import type { Rdkit } from "../chem/rdkit.js";
+import type { Skeleton } from "../chem/skeleton.js";
 import { ConfigError } from "../errors.js";
 import { type ConformerCache, conformerKey, openConformerCache } from "./conformer-cache.js";
 
