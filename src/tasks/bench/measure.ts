@@ -14,7 +14,8 @@ import { loadBatches } from "../../train/batch-loader.js";
 import { type BatchRecipe, makeBatch } from "../../train/make-batch.js";
 import { type PretrainSettings, pretrainSettings } from "../../train/settings.js";
 import { Trainer } from "../../train/trainer.js";
-import { type MeasureRequest, median, type PresetResult, smallMolecules } from "./result.js";
+import { median } from "./median.js";
+import { type MeasureRequest, type PresetResult, smallMolecules } from "./result.js";
 import { measureProducts } from "./yardstick.js";
 
 const LEARNING_RATE = 1e-4;

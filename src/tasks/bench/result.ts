@@ -55,8 +55,3 @@ export function smallMolecules(atomCounts: Uint16Array, mean: number): Int32Arra
     sum += atomCounts[order[count++]];
   return order.slice(0, count).sort();
 }
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted.length === 0 ? Number.NaN : (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
-}

@@ -3,7 +3,7 @@ import { Graph, type Node } from "../../onnx/graph.js";
 import { type Dim, symbolsOf } from "../../onnx/shape.js";
 import { PRODUCTS } from "../../runtime/profile.js";
 import { Session, type Tensor } from "../../runtime/session.js";
-import { median } from "./result.js";
+import { median } from "./median.js";
 
 export interface Yardstick {
   /** Seconds of all products of a step, each measured by itself. */
