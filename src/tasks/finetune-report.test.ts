@@ -3,8 +3,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import type { FinetuneReportInput } from "./finetune-report/input.js";
 import { worstMistakes } from "./finetune-report/mistakes.js";
-import { type FinetuneReportInput, writeFinetuneReport } from "./finetune-report.js";
+import { writeFinetuneReport } from "./finetune-report.js";
 
 const folder = mkdtempSync(join(tmpdir(), "moleblend-report-"));
 after(() => rmSync(folder, { recursive: true, force: true }));

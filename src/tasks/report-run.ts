@@ -14,7 +14,8 @@ import { readRunLog } from "../train/run-log.js";
 import { outputNames } from "./finetune/predictions-file.js";
 import { type OpenTask, openTask, scoreBaselines } from "./finetune/score-baseline.js";
 import type { SplitRequest } from "./finetune/split-entries.js";
-import { type FinetuneReportFiles, type MethodPredictions, writeFinetuneReport } from "./finetune-report.js";
+import type { MethodPredictions } from "./finetune-report/input.js";
+import { type FinetuneReportFiles, writeFinetuneReport } from "./finetune-report.js";
 
 export interface ReportRunJob {
   /** Folder of the run. */

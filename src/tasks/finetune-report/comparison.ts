@@ -9,7 +9,7 @@ import {
   taskMetrics,
 } from "../../train/metrics.js";
 import type { ReportTable } from "../../train/report.js";
-import type { FinetuneReportInput, MethodPredictions } from "../finetune-report.js";
+import type { FinetuneReportInput, MethodPredictions } from "./input.js";
 
 export interface MethodScore {
   readonly method: MethodPredictions;

@@ -1,7 +1,7 @@
 // What the data are: how many molecules and labels each part has, how the labels are spread, what was rejected.
 import type { Cell, ReportTable } from "../../train/report.js";
-import type { FinetuneReportInput } from "../finetune-report.js";
 import { formatValue, MOST_TARGETS } from "./comparison.js";
+import type { FinetuneReportInput } from "./input.js";
 
 const PARTS = ["train", "validation", "test"] as const;
 

@@ -2,8 +2,8 @@
 import { depict } from "../../chem/depict.js";
 import type { Rdkit } from "../../chem/rdkit.js";
 import type { ReportTable } from "../../train/report.js";
-import type { FinetuneReportInput } from "../finetune-report.js";
 import { formatValue, labelsOf } from "./comparison.js";
+import type { FinetuneReportInput } from "./input.js";
 
 const SHOWN = 12;
 

@@ -2,8 +2,8 @@
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
 import type { Curve, Series } from "../../train/curve-svg.js";
-import type { FinetuneReportInput } from "../finetune-report.js";
 import { labelsOf } from "./comparison.js";
+import type { FinetuneReportInput } from "./input.js";
 
 export interface Figure {
   readonly title: string;

@@ -12,7 +12,7 @@ import { readRunLog } from "../../train/run-log.js";
 import type { TaskData } from "../../train/task-data.js";
 import type { FinetuneSettings } from "../../train/task-settings.js";
 import type { FinetuneJob, FinetuneSummary } from "../finetune.js";
-import type { FinetuneReportInput, MethodPredictions } from "../finetune-report.js";
+import type { FinetuneReportInput, MethodPredictions } from "../finetune-report/input.js";
 import { metricTitle } from "./metric-rows.js";
 
 /** Loss and validation metric by epoch, a line a seed. */
