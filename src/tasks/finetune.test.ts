@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
+import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import Papa from "papaparse";
 import { FINGERPRINT_BYTES } from "../chem/fingerprint.js";
 import { openCorpus } from "../data/corpus.js";
@@ -359,6 +360,13 @@ describe("embed", () => {
         ["b", 128],
         ["c", 128],
       ],
+    );
+    const parquet = join(root, "cls.parquet");
+    await embed({ model: summary.run, inputs: [input], out: parquet, threads: 1, workers: 0 });
+    const stored = await parquetReadObjects({ file: await asyncBufferFromFile(parquet) });
+    assert.deepEqual(
+      stored.map(({ record, name, x5 }) => [record, name, x5]),
+      (await table("cls")).map(({ name, x }, i) => [[1, 2, 4][i], name, x[5]]),
     );
     const out = join(root, "cls.npy");
     await embed({ model: summary.run, inputs: [input], out, threads: 1, workers: 0 });

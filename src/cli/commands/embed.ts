@@ -31,7 +31,7 @@ export function addEmbedCommand(program: Command): void {
     )
     .argument("<inputs...>", 'files of molecules, "-" for standard input, or a corpus')
     .requiredOption("--model <run>", "pretraining run, a checkpoint, or the run of a fine-tuned model")
-    .option("-o, --out <file>", "table to write, .csv, .jsonl or .npy (default: CSV on standard output)")
+    .option("-o, --out <file>", "table to write, .csv, .jsonl, .parquet or .npy (default: CSV on standard output)")
     .addOption(new Option("--format <format>", "format of the table, whatever its name says").choices(TABLE_FORMATS))
     .option("--rejects <file>", "where records that cannot be used are listed (default: OUT.rejects.jsonl)")
     .option("--layer <number>", "0 is the embedding (default: the last layer)", wholeNumber)

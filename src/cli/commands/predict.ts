@@ -8,7 +8,7 @@ import { printJson } from "../output.js";
 interface PredictFlags extends InputFlags {
   readonly model: readonly string[];
   readonly out?: string;
-  readonly format?: "csv" | "jsonl";
+  readonly format?: "csv" | "jsonl" | "parquet";
   readonly rejects?: string;
   readonly samples?: number;
   readonly similarity: boolean;
@@ -33,8 +33,14 @@ export function addPredictCommand(program: Command): void {
     )
     .argument("<inputs...>", 'files of molecules, "-" for standard input, or a corpus')
     .requiredOption("--model <runs>", "runs of fine-tuned models, between commas", nameList)
-    .option("-o, --out <file>", "table to write, .csv or .jsonl (default: standard output)")
-    .addOption(new Option("--format <format>", "format of the table, whatever its name says").choices(["csv", "jsonl"]))
+    .option("-o, --out <file>", "table to write, .csv, .jsonl or .parquet (default: standard output)")
+    .addOption(
+      new Option("--format <format>", "format of the table, whatever its name says").choices([
+        "csv",
+        "jsonl",
+        "parquet",
+      ]),
+    )
     .option("--rejects <file>", "where records that cannot be used are listed (default: OUT.rejects.jsonl)")
     .option("--samples <count>", "draws with dropout where there is one model (default: 10); 0 for none", wholeNumber)
     .option("--no-similarity", "do not compare with the training molecules")

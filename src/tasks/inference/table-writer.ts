@@ -1,4 +1,4 @@
-// Tables written row by row: CSV, JSON lines, and NumPy arrays with the names beside them.
+// Tables written row by row: CSV, JSON lines, Parquet, and NumPy arrays with the names beside them.
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { open } from "node:fs/promises";
@@ -6,8 +6,9 @@ import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { ConfigError } from "../../errors.js";
 import { csvLine } from "../finetune/predictions-file.js";
+import { openParquet } from "./parquet-table.js";
 
-export const TABLE_FORMATS = ["csv", "jsonl", "npy"] as const;
+export const TABLE_FORMATS = ["csv", "jsonl", "parquet", "npy"] as const;
 export type TableFormat = (typeof TABLE_FORMATS)[number];
 
 export type Cell = string | number | boolean;
@@ -45,9 +46,9 @@ export function tableFormat(path: string | null, wanted: TableFormat | undefined
 
 /** @param path null for standard output */
 export async function openTable(path: string | null, format: TableFormat, columns: TableColumns): Promise<TableWriter> {
-  if (format === "npy") {
-    if (path === null) throw new ConfigError("npy: expected a file to write to, not standard output");
-    return openNpy(path, columns);
+  if (format === "npy" || format === "parquet") {
+    if (path === null) throw new ConfigError(`${format}: expected a file to write to, not standard output`);
+    return format === "npy" ? openNpy(path, columns) : openParquet(path, columns);
   }
   const stream = path === null ? process.stdout : createWriteStream(path);
   if (path !== null) await once(stream, "open");
