@@ -24,14 +24,14 @@ export interface BenchmarkFacts {
   readonly split: string;
 }
 
-export interface Spread {
+interface Spread {
   readonly mean: number;
   /** Sample standard deviation; NaN of a single value. */
   readonly std: number;
   readonly count: number;
 }
 
-export function spreadOfValues(values: readonly number[]): Spread {
+function spreadOfValues(values: readonly number[]): Spread {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   return { mean, std: Math.sqrt(squares / (values.length - 1)), count: values.length };

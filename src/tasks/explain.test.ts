@@ -69,6 +69,24 @@ test("every molecule has its contributions and a drawing, whatever the order of 
   assert.ok(existsSync(join(folder, "out", "rejects.jsonl")));
 });
 
+test("a model that takes coordinates is explained with them", async () => {
+  const model = await savedModel("geometry", { kind: "binary", outputs: 2, readout: "sum", geometry: true });
+  const atoms = [
+    ["O", 0],
+    ["C", 1.2],
+    ["N", 2.5],
+  ] as const;
+  const lines = atoms.map(([element, x]) => `${x.toFixed(4).padStart(10)}    0.1000    0.2000 ${element}   0  0`);
+  const block = `formamide\n\n\n  3  2  0  0  0  0  0  0  0  0999 V2000\n${lines.join("\n")}\n  1  2  2  0\n  2  3  1  0\nM  END\n$$$$\n`;
+  const path = join(folder, "formamide.sdf");
+  writeFileSync(path, block);
+  const job = { model, inputs: [path, input], outDir: join(folder, "geometry-out"), target: "target 1", threads: 1 };
+  const summary = await explain(job);
+  assert.deepEqual([summary.molecules, summary.rejects["no-geometry"]], [1, 3]);
+  const [only] = readExplanations(summary.explanations);
+  assert.deepEqual([only.output, only.atoms.map(({ atomicNumber }) => atomicNumber)], ["target 1", [8, 6, 7]]);
+});
+
 test("of classes the one predicted is explained, and names that are none are refused", async () => {
   const model = await savedModel("classes", { kind: "classes", outputs: 3, readout: "mean", geometry: false });
   const job = { model, inputs: [input], outDir: join(folder, "classes-out"), threads: 1 };

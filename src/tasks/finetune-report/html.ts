@@ -34,7 +34,7 @@ details summary { cursor: pointer; font-weight: 600; margin: 26px 0 8px; }
 @media print { body { background: #fff; } main { max-width: none; } }
 `;
 
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
   return text.replace(/[&<>"']/g, (character) => entities[character]);
 }
