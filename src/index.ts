@@ -93,7 +93,7 @@ export {
   formatBench,
   type Machine,
 } from "./tasks/bench.js";
-export { type EmbedJob, type EmbedSummary, embed, POOLINGS, type Pooling } from "./tasks/embed.js";
+export { type EmbedJob, type EmbedSummary, embed } from "./tasks/embed.js";
 export { type EvaluateJob, type EvaluateSummary, evaluate } from "./tasks/evaluate.js";
 export {
   type ExportOptions,
@@ -106,6 +106,7 @@ export { exportOnnx, type OnnxOptions, type OnnxSummary } from "./tasks/export-o
 export type { SplitRequest } from "./tasks/finetune/split-entries.js";
 export { type FinetuneJob, type FinetuneSummary, finetune, type PartScore } from "./tasks/finetune.js";
 export { type ImportOptions, type ImportSummary, importCheckpoint } from "./tasks/import-checkpoint.js";
+export { POOLINGS, type Pooling } from "./tasks/inference/embedding.js";
 export { type PredictJob, type PredictSummary, predict, type Uncertainty } from "./tasks/predict.js";
 export { type PrepareOptions, type PrepareProgress, type PrepareSummary, prepare } from "./tasks/prepare.js";
 export { type PretrainJob, type PretrainSummary, pretrain, runSettings } from "./tasks/pretrain.js";

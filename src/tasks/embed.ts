@@ -3,21 +3,15 @@ import { availableParallelism } from "node:os";
 import type { ReaderOptions } from "../data/readers/index.js";
 import { ConfigError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
-import { layoutParameters, taskSpecs } from "../model/parameters.js";
-import { embeddingGraph } from "../model/task-graphs.js";
-import { Session, type Tensor } from "../runtime/session.js";
+import { layoutParameters, type ParameterSlot, taskSpecs } from "../model/parameters.js";
 import { loadEncoder, openPretrained, pretrainedConfig } from "../train/encoder-weights.js";
 import { isFinetuned, loadFinetuned } from "../train/finetuned-model.js";
 import { TaskBatchPool } from "../train/task-batch-pool.js";
-import { parameterTensors } from "../train/trainer.js";
+import type { EmbedSetup, Pooling } from "./inference/embedding.js";
 import { type InferenceBatch, inOrder } from "./inference/in-order.js";
-import { openSource, type SourceMolecule } from "./inference/molecule-source.js";
+import { openSource } from "./inference/molecule-source.js";
 import { openRejects } from "./inference/rejects.js";
 import { openTable, type TableFormat, type TableRow, tableFormat } from "./inference/table-writer.js";
-
-/** cls: the graph token; mean, sum: over the atoms; atoms: one row an atom. */
-export const POOLINGS = ["cls", "mean", "sum", "atoms"] as const;
-export type Pooling = (typeof POOLINGS)[number];
 
 export interface EmbedJob {
   /** A pretraining run, one of its checkpoints, an imported one, or the run of a fine-tuned model (its first seed). */
@@ -60,7 +54,27 @@ interface Encoder {
   readonly config: ModelConfig;
   readonly geometry: boolean;
   readonly reading: { readonly hydrogens: boolean; readonly maxAtoms: number };
-  readonly parameters: Readonly<Record<string, Tensor>>;
+  /** In the layout of `taskSpecs(config, 1, geometry)`. */
+  readonly parameters: Float32Array;
+}
+
+const EMBED_WORKER = new URL("./inference/embed-worker.js", import.meta.url);
+
+/** Parameters of a fine-tuned model in the layout of one with a single output: the head is not used. */
+function encoderOnly(
+  from: readonly ParameterSlot[],
+  flat: Float32Array,
+  config: ModelConfig,
+  geometry: boolean,
+): Float32Array {
+  const { slots, length } = layoutParameters(taskSpecs(config, 1, geometry));
+  const copy = new Float32Array(length);
+  const own = new Map(from.map((slot) => [slot.name, slot]));
+  for (const { name, offset, size } of slots) {
+    const slot = own.get(name);
+    if (slot?.size === size) copy.set(flat.subarray(slot.offset, slot.offset + size), offset);
+  }
+  return copy;
 }
 
 /** @throws CheckpointError; ConfigError when a fine-tuned model is asked for in a mode that it was not trained in */
@@ -74,7 +88,7 @@ function loadEncoderModel({ model, mode, hydrogens = false, maxAtoms = 256 }: Em
       config: description.model,
       geometry: description.task.geometry,
       reading: description.reading,
-      parameters: parameterTensors(slots, parameters[0]),
+      parameters: encoderOnly(slots, parameters[0], description.model, description.task.geometry),
     };
   }
   const checkpoint = openPretrained(model);
@@ -84,33 +98,10 @@ function loadEncoderModel({ model, mode, hydrogens = false, maxAtoms = 256 }: Em
     const { slots, length } = layoutParameters(taskSpecs(config, 1, geometry));
     const flat = new Float32Array(length);
     loadEncoder(checkpoint, config, geometry, slots, flat);
-    return { config, geometry, reading: { hydrogens, maxAtoms }, parameters: parameterTensors(slots, flat) };
+    return { config, geometry, reading: { hydrogens, maxAtoms }, parameters: flat };
   } finally {
     checkpoint.close();
   }
-}
-
-/** The hidden states of each molecule of a batch, pooled. @param states [batch * tokens, width] */
-function poolStates(
-  states: Float32Array,
-  molecules: readonly SourceMolecule[],
-  width: number,
-  pool: Pooling,
-): readonly (readonly Float32Array[])[] {
-  const tokens = states.length / width / molecules.length;
-  return molecules.map(({ atoms }, b) => {
-    const token = (t: number) => states.subarray((b * tokens + t) * width, (b * tokens + t + 1) * width);
-    // Copies: the batch's array is not kept alive by the rows that wait for their turn.
-    if (pool === "cls") return [token(0).slice()];
-    if (pool === "atoms") return Array.from({ length: atoms }, (_, i) => token(i + 1).slice());
-    const sum = new Float32Array(width);
-    for (let i = 1; i <= atoms; i++) {
-      const state = token(i);
-      for (let c = 0; c < width; c++) sum[c] += state[c];
-    }
-    if (pool === "mean") for (let c = 0; c < width; c++) sum[c] /= atoms;
-    return [sum];
-  });
 }
 
 /**
@@ -132,11 +123,8 @@ export async function embed(job: EmbedJob): Promise<EmbedSummary> {
     ...(job.reader ? { reader: job.reader } : {}),
     ...(job.workers === undefined ? {} : { workers: job.workers }),
   });
-  const session = await Session.create(embeddingGraph(config, [layer], geometry), {
-    threads: job.threads ?? availableParallelism(),
-  });
-  const recipe = { geometry, readout: "cls", dropout: [] } as const;
-  const batches = new TaskBatchPool({ corpusDir: source.corpusDir, recipe, seed: 0 });
+  const setup: EmbedSetup = { corpusDir: source.corpusDir, config, geometry, layer, pool, parameters };
+  const batches = new TaskBatchPool(setup, job.threads ?? availableParallelism(), EMBED_WORKER);
   const several = job.inputs.length > 1;
   const began = performance.now();
   const table = await openTable(job.out, format, {
@@ -144,8 +132,13 @@ export async function embed(job: EmbedJob): Promise<EmbedSummary> {
     values: { list: "x", length: config.width },
   });
   const run = async ({ molecules, tensors }: InferenceBatch) => {
-    const results = await session.run({ ...tensors, ...parameters });
-    return poolStates(results[`states.${layer}`].data as Float32Array, molecules, config.width, pool);
+    const pooled = tensors["pooled"].data as Float32Array;
+    let row = 0;
+    return molecules.map(({ atoms }) =>
+      Array.from({ length: pool === "atoms" ? atoms : 1 }, () =>
+        pooled.subarray(row * config.width, ++row * config.width),
+      ),
+    );
   };
   const counts = { molecules: 0, rows: 0 };
   try {
@@ -163,7 +156,7 @@ export async function embed(job: EmbedJob): Promise<EmbedSummary> {
       );
     }
   } finally {
-    await Promise.all([batches.close(), session.close(), table.close(), source.close()]);
+    await Promise.all([batches.close(), table.close(), source.close()]);
     rejects.close();
   }
   const seconds = (performance.now() - began) / 1000;

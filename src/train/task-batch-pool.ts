@@ -34,8 +34,12 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-/** Batches made ahead of the one in use. */
+/** Batches made ahead of the one in use, and how many of them a thread has at least. */
 const AHEAD = 3;
+const AHEAD_PER_THREAD = 2;
+
+/** The thread that makes batches; others answer the same requests with tensors of their own. */
+const WORKER = new URL("./task-batch-worker.js", import.meta.url);
 
 /** Starts its threads at once; `close` ends them. */
 export class TaskBatchPool {
@@ -45,11 +49,12 @@ export class TaskBatchPool {
   #broken: Error | null = null;
 
   constructor(
-    private readonly setup: TaskBatchSetup,
+    private readonly setup: TaskBatchSetup | Pick<TaskBatchSetup, "corpusDir">,
     workers = 1,
+    script = WORKER,
   ) {
     this.#threads = Array.from({ length: workers }, () => {
-      const thread = new Worker(new URL("./task-batch-worker.js", import.meta.url), { workerData: setup });
+      const thread = new Worker(script, { workerData: setup });
       thread.on("message", (reply: TaskBatchReply) => this.#settle(reply));
       thread.on("error", (error) => this.#fail(error instanceof Error ? error : new Error(String(error))));
       return thread;
@@ -74,13 +79,14 @@ export class TaskBatchPool {
   async *inOrder<Order extends TaskBatchOrder>(
     orders: Iterable<Order> | AsyncIterable<Order>,
   ): AsyncGenerator<{ readonly order: Order; readonly tensors: BatchTensors }> {
+    const ahead = Math.max(AHEAD, AHEAD_PER_THREAD * this.#threads.length);
     const waiting: { readonly order: Order; readonly tensors: Promise<BatchTensors> }[] = [];
     for await (const order of orders) {
       const tensors = this.make(order);
       // Its turn comes later; until then a failure must not count as unhandled.
       tensors.catch(() => undefined);
       waiting.push({ order, tensors });
-      if (waiting.length <= AHEAD) continue;
+      if (waiting.length <= ahead) continue;
       const next = waiting.shift();
       if (next) yield { order: next.order, tensors: await next.tensors };
     }

@@ -1,6 +1,7 @@
 // moleblend embed: molecules through an encoder.
 import { type Command, Option } from "commander";
-import { type EmbedJob, type EmbedSummary, embed, POOLINGS, type Pooling } from "../../tasks/embed.js";
+import { type EmbedJob, type EmbedSummary, embed } from "../../tasks/embed.js";
+import { POOLINGS, type Pooling } from "../../tasks/inference/embedding.js";
 import { TABLE_FORMATS, type TableFormat } from "../../tasks/inference/table-writer.js";
 import { positiveInteger, wholeNumber } from "../arguments.js";
 import { addInputOptions, countingProgress, type InputFlags, readerOf, remarkOnInference } from "../input-options.js";
@@ -43,7 +44,7 @@ export function addEmbedCommand(program: Command): void {
     .addOption(new Option("--mode <mode>", "3d lets coordinates enter (default: 2d)").choices(["2d", "3d"]))
     .option("--hydrogens", "keep hydrogens as atoms")
     .option("--max-atoms <count>", "reject molecules with more atoms (default: 256)", positiveInteger)
-    .option("--threads <count>", "threads of the runtime (default: one a core)", positiveInteger)
+    .option("--threads <count>", "threads that embed (default: one a core)", positiveInteger)
     .option("--workers <count>", "threads that read molecules (default: one a core)", wholeNumber)
     .option("-q, --quiet", "no progress")
     .option("--json", "print a JSON summary on stdout (with --out)");
