@@ -10,7 +10,7 @@ import {
   MOLECULENET_SETS,
 } from "../../tasks/benchmark.js";
 import type { FinetuneOverrides } from "../../train/task-settings.js";
-import { nameList, positiveInteger, positiveNumber, wholeNumber } from "../arguments.js";
+import { nameList, positiveInteger, positiveNumber, shareBelowOne, wholeNumber } from "../arguments.js";
 import { printJson, printLines, printRemark, shellWord } from "../output.js";
 import { listenForStop } from "../stop-request.js";
 
@@ -63,6 +63,8 @@ export function addBenchmarkCommand(program: Command): void {
     )
     .option("--batch-size <count>", "molecules a batch", positiveInteger)
     .option("--learning-rate <rate>", "highest learning rate", positiveNumber)
+    .option("--layer-decay <factor>", "learning rate of each layer over that of the one above it", positiveNumber)
+    .option("--dropout <probability>", "of attention and activations", shareBelowOne)
     .option("--out <folder>", "where results are kept", "results")
     .option("--threads <count>", "threads of the runtime (default: one a core)", positiveInteger)
     .option("-q, --quiet", "no progress")
@@ -76,9 +78,11 @@ export function addBenchmarkCommand(program: Command): void {
 
 async function runBenchmark(flags: BenchmarkFlags): Promise<void> {
   const stop = listenForStop("ending; finished results are kept");
-  const { epochs, patience, batchSize, learningRate } = flags;
+  const { epochs, patience, batchSize, learningRate, layerDecay, dropout } = flags;
   const training = Object.fromEntries(
-    Object.entries({ epochs, patience, batchSize, learningRate }).filter(([, value]) => value !== undefined),
+    Object.entries({ epochs, patience, batchSize, learningRate, layerDecay, dropout }).filter(
+      ([, value]) => value !== undefined,
+    ),
   ) as FinetuneOverrides;
   let summary: BenchmarkSummary;
   try {
