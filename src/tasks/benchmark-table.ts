@@ -1,7 +1,10 @@
 // The table of a benchmark: mean and spread over the seeds of each method on each set, and in words where pretraining helps.
 import { labelledSet } from "../data/labelled-sets.js";
 import { isBetter, METRICS } from "../train/metrics.js";
-import type { BenchmarkMethod } from "./benchmark.js";
+
+/** A pretrained model, the same network from scratch, and the simple methods. */
+export const BENCHMARK_METHODS = ["pretrained", "scratch", "random forest", "gradient boosting"] as const;
+export type BenchmarkMethod = (typeof BENCHMARK_METHODS)[number];
 
 /** The result of one method on one set with one seed. */
 export interface BenchmarkCell {

@@ -7,7 +7,7 @@ import type { SplitMethod } from "../data/task-split.js";
 import { ConfigError, DatasetError } from "../errors.js";
 import type { BaselineName } from "../train/baselines/baselines.js";
 import type { FinetuneOverrides } from "../train/task-settings.js";
-import { type BenchmarkCell, benchmarkMarkdown } from "./benchmark-table.js";
+import { type BenchmarkCell, type BenchmarkMethod, benchmarkMarkdown } from "./benchmark-table.js";
 import { openTask, scoreBaselines } from "./finetune/score-baseline.js";
 import { finetune } from "./finetune.js";
 
@@ -15,9 +15,6 @@ export const MOLECULENET_SETS = [
   ...["bbbp", "bace", "clintox", "tox21", "toxcast", "sider", "hiv", "muv"],
   ...["esol", "freesolv", "lipo"],
 ] as const;
-
-export const BENCHMARK_METHODS = ["pretrained", "scratch", "random forest", "gradient boosting"] as const;
-export type BenchmarkMethod = (typeof BENCHMARK_METHODS)[number];
 
 export interface BenchmarkJob {
   /** Folder with the CSV files of the sets. */

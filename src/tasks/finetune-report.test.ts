@@ -69,6 +69,21 @@ for (const kind of ["binary", "regression"] as const) {
   });
 }
 
+test("a report of classes", async () => {
+  const classes: FinetuneReportInput = {
+    ...input("binary"),
+    task: { kind: "classes", outputs: 3, targets: ["kind"] },
+    data: { ...input("binary").data, labels: Float64Array.from([0, 1, 2, 0, 1, 2, 0, Number.NaN]) },
+    methods: [
+      { name: "from scratch", predictions: Float64Array.from([0, 1, 0, 0.6, 0.2, 0.2, 1, 0, 0, 0.3, 0.3, 0.4]) },
+    ],
+  };
+  const { markdown } = await writeFinetuneReport(join(folder, "classes"), classes);
+  const text = readFileSync(markdown, "utf8");
+  assert.match(text, /accuracy on test \| 0\.6667/);
+  assert.match(text, /\| c1ccncc1 \| kind \| 2 \| 0\.2000 \|/);
+});
+
 test("the worst mistakes come first", () => {
   assert.deepEqual(worstMistakes(input("regression")).map(({ row }) => row)[0], 7);
   const [first, second] = worstMistakes(input("binary"));

@@ -2,13 +2,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { SPLIT_METHODS, type SplitMethod } from "../../data/task-split.js";
 import { PRESETS } from "../../model/config.js";
-import {
-  BENCHMARK_METHODS,
-  type BenchmarkMethod,
-  type BenchmarkSummary,
-  benchmarkMoleculenet,
-  MOLECULENET_SETS,
-} from "../../tasks/benchmark.js";
+import { type BenchmarkSummary, benchmarkMoleculenet, MOLECULENET_SETS } from "../../tasks/benchmark.js";
+import { BENCHMARK_METHODS, type BenchmarkMethod } from "../../tasks/benchmark-table.js";
 import type { FinetuneOverrides } from "../../train/task-settings.js";
 import { nameList, positiveInteger, positiveNumber, shareBelowOne, wholeNumber } from "../arguments.js";
 import { printJson, printLines, printRemark, shellWord } from "../output.js";
