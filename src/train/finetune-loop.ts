@@ -9,7 +9,7 @@ import type { LoadedCheckpoint } from "./checkpoint.js";
 import { loadEncoder } from "./encoder-weights.js";
 import { isBetter, taskMetrics } from "./metrics.js";
 import { predictEntries } from "./predict-entries.js";
-import { learningRateAt, SCHEDULE_DEFAULTS } from "./schedule.js";
+import { type CosineSchedule, learningRateAt, SCHEDULE_DEFAULTS } from "./schedule.js";
 import { type TaskBatchOrder, TaskBatchPool } from "./task-batch-pool.js";
 import { entryLabels, type TaskData } from "./task-data.js";
 import { balancedClassWeights, labelTensors, type Target } from "./task-labels.js";
@@ -100,6 +100,53 @@ async function createTrainer(settings: FinetuneSettings, seed: number, options: 
   return trainer;
 }
 
+/** The schedule of all epochs: windows may cut a few batches more than counted here; the rate ends near 0 either way. */
+function scheduleOf({ learningRate, warmup, batchSize, epochs }: FinetuneSettings, molecules: number): CosineSchedule {
+  const maxUpdates = Math.max(2, Math.ceil(molecules / batchSize) * epochs);
+  const warmupUpdates = Math.min(maxUpdates - 1, Math.round(warmup * maxUpdates));
+  return { ...SCHEDULE_DEFAULTS, learningRate, warmupUpdates, maxUpdates };
+}
+
+interface EpochInput {
+  readonly corpus: Corpus;
+  readonly data: TaskData;
+  readonly targets: readonly Target[];
+  readonly settings: FinetuneSettings;
+  readonly seed: number;
+  readonly schedule: CosineSchedule;
+  readonly classWeights: readonly Float64Array[] | null;
+}
+
+/** Updates done and molecules seen so far. */
+interface Progress {
+  epoch: number;
+  update: number;
+  molecules: number;
+  stopped: boolean;
+}
+
+/** One pass over the training part. Gives the mean loss of its batches and the last learning rate. */
+async function trainEpoch(
+  trainer: Trainer<"loss">,
+  pool: TaskBatchPool,
+  { corpus, data, targets, settings, seed, schedule, classWeights }: EpochInput,
+  state: Progress,
+): Promise<{ readonly loss: number; readonly learningRate: number }> {
+  let loss = 0;
+  let batches = 0;
+  let learningRate = 0;
+  const orders = epochOrders(corpus, data, settings.batchSize, seed, state.epoch);
+  for await (const { order, tensors } of pool.inOrder(orders)) {
+    const labelled = labelTensors(data.labels, order.entries, settings.task, targets, classWeights);
+    loss += (await trainer.backward({ ...tensors, ...labelled })).loss;
+    learningRate = learningRateAt(schedule, Math.min(state.update + 1, schedule.maxUpdates - 1));
+    trainer.update(++state.update, learningRate);
+    batches++;
+    state.molecules += order.entries.length;
+  }
+  return { loss: loss / batches, learningRate };
+}
+
 /**
  * Trains one model on `data.split.train`, choosing the epoch by `data.split.validation`; the test part is not looked at.
  * A function of its arguments: the same seed gives the same model.
@@ -113,78 +160,49 @@ export async function finetuneSeed(
   seed: number,
   options: FinetuneLoopOptions,
 ): Promise<FinetunedSeed> {
-  const { model, task, dropout, epochs } = settings;
+  const { model, task, dropout, epochs, metric } = settings;
   const trainer = await createTrainer(settings, seed, options);
   const predictor = await TaskPredictor.create({ model, task, targets }, null, { threads: options.threads });
   const recipe = { geometry: task.geometry, readout: task.readout, dropout: taskDropoutInputs(model, dropout) };
+  const plain = predictionRecipe({ model, task, targets }, null);
   const training = new TaskBatchPool({ corpusDir: corpus.dir, recipe, seed }, options.workers);
-  const evaluation = new TaskBatchPool(
-    { corpusDir: corpus.dir, recipe: predictionRecipe({ model, task, targets }, null), seed },
-    options.workers,
-  );
+  const evaluation = new TaskBatchPool({ corpusDir: corpus.dir, recipe: plain, seed }, options.workers);
   const classWeights =
     settings.classWeights === "balanced" ? balancedClassWeights(data.labels, data.split.train, task) : null;
-  const perEpoch = Math.ceil(data.split.train.length / settings.batchSize);
-  // Windows may cut a few batches more than that; the schedule ends at 0 either way.
-  const maxUpdates = Math.max(2, perEpoch * epochs);
-  const warmupUpdates = Math.min(maxUpdates - 1, Math.round(settings.warmup * maxUpdates));
-  const schedule = { ...SCHEDULE_DEFAULTS, learningRate: settings.learningRate, warmupUpdates, maxUpdates };
-  const validationLabels = entryLabels(data.labels, data.split.validation);
+  const schedule = scheduleOf(settings, data.split.train.length);
+  const input = { corpus, data, targets, settings, seed, schedule, classWeights };
+  const { validation } = data.split;
+  const labels = entryLabels(data.labels, validation);
   const parameters = parameterTensors(trainer.slots, trainer.arena.parameters);
   const best = { epoch: 0, value: Number.NaN, parameters: Float32Array.from(trainer.arena.parameters), metrics: {} };
-  const state = { epoch: 0, update: 0, molecules: 0, stopped: false };
+  const state: Progress = { epoch: 0, update: 0, molecules: 0, stopped: false };
   const began = performance.now();
   try {
     while (state.epoch < epochs && state.epoch - best.epoch < settings.patience && !state.stopped) {
       const epoch = ++state.epoch;
-      let loss = 0;
-      let batches = 0;
-      let learningRate = 0;
-      for await (const { order, tensors } of training.inOrder(
-        epochOrders(corpus, data, settings.batchSize, seed, epoch),
-      )) {
-        const labelled = labelTensors(data.labels, order.entries, task, targets, classWeights);
-        loss += (await trainer.backward({ ...tensors, ...labelled })).loss;
-        learningRate = learningRateAt(schedule, Math.min(state.update + 1, maxUpdates - 1));
-        trainer.update(++state.update, learningRate);
-        batches++;
-        state.molecules += order.entries.length;
-      }
-      const predictions = await predictEntries(corpus, data, data.split.validation, evaluation, settings, (batch) =>
+      const trained = await trainEpoch(trainer, training, input, state);
+      const predictions = await predictEntries(corpus, data, validation, evaluation, settings, (batch) =>
         predictor.predict(batch, parameters),
       );
-      const validation = taskMetrics(task.kind, predictions, validationLabels, task.outputs).average;
-      const value = validation[settings.metric];
-      if (Number.isNaN(value)) throw new DatasetError(undefinedMetric(settings.metric));
-      const better = isBetter(settings.metric, value, best.value);
+      const metrics = taskMetrics(task.kind, predictions, labels, task.outputs).average;
+      if (Number.isNaN(metrics[metric])) throw new DatasetError(undefinedMetric(metric));
+      const better = isBetter(metric, metrics[metric], best.value);
       if (better) {
-        Object.assign(best, { epoch, value, metrics: validation });
+        Object.assign(best, { epoch, value: metrics[metric], metrics });
         best.parameters.set(trainer.arena.parameters);
       }
-      const mean = batches > 0 ? loss / batches : Number.NaN;
-      options.onEpoch?.({
-        seed,
-        epoch,
-        loss: mean,
-        learningRate,
-        validation,
-        best: better,
-        molecules: state.molecules,
-      });
+      options.onEpoch?.({ seed, epoch, ...trained, validation: metrics, best: better, molecules: state.molecules });
       state.stopped = options.shouldStop?.() ?? false;
     }
   } finally {
     await Promise.all([training.close(), evaluation.close(), predictor.close(), trainer.close()]);
   }
+  const seconds = (performance.now() - began) / 1000;
+  const { epoch: epochsDone, molecules, stopped } = state;
+  const { epoch: bestEpoch, parameters: kept, metrics } = best;
   return {
-    seed,
-    parameters: best.parameters,
-    bestEpoch: best.epoch,
-    epochs: state.epoch,
-    validation: best.metrics,
-    finished: !state.stopped,
-    seconds: (performance.now() - began) / 1000,
-    molecules: state.molecules,
+    ...{ seed, parameters: kept, bestEpoch, epochs: epochsDone, validation: metrics },
+    ...{ finished: !stopped, seconds, molecules },
   };
 }
 
