@@ -49,6 +49,8 @@ export class Session {
       executionProviders: ["cpu"],
       graphOptimizationLevel: "all",
       intraOpNumThreads: options.threads ?? 0,
+      // Plans memory for one set of shapes; with batches of ever other shapes it keeps a plan and a block for each.
+      enableMemPattern: false,
       logSeverityLevel: 3,
       ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
     });

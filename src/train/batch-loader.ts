@@ -32,7 +32,7 @@ export interface LoaderOptions extends WorkerSetup {
   readonly ahead?: number;
 }
 
-const DEFAULT_AHEAD = 4;
+const DEFAULT_AHEAD = 3;
 
 /** The batches of `orders`, in order. Ends its threads when the consumer stops, early or not. */
 export async function* loadBatches(orders: Iterable<BatchOrder>, options: LoaderOptions): AsyncGenerator<BatchTensors> {

@@ -20,6 +20,7 @@ import { measureProducts } from "./yardstick.js";
 
 const LEARNING_RATE = 1e-4;
 const SEED = 1;
+const BATCHES_MADE = 20;
 /** Steps before and after the products. */
 const YARDSTICK_STEPS = 5;
 
@@ -74,10 +75,14 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
   await source.return(undefined);
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0) / 1000;
   const [data, runtime, optimizer] = [times.data, times.runtime, times.optimizer].map(sum);
-  // Time a batch takes to make, in this thread, when nothing else runs.
-  const made = performance.now();
-  for (let i = 0; i < Math.min(5, used.length); i++) makeBatch(corpus, used[i], recipe, Random.fromSeed(i));
-  const makeSeconds = (performance.now() - made) / 1000 / Math.min(5, used.length);
+  // Time a batch takes to make, in this thread, when nothing else runs; the first ones only warm the code up.
+  const making: number[] = [];
+  for (let i = 0; i < BATCHES_MADE; i++) {
+    const start = performance.now();
+    makeBatch(corpus, used[i % used.length], recipe, Random.fromSeed(i));
+    making.push(performance.now() - start);
+  }
+  const makeSeconds = median(making.slice(BATCHES_MADE / 2)) / 1000;
   const stepSeconds = median(times.runtime.map((value, i) => (value + times.optimizer[i]) / 1000));
   const products = request.yardstick
     ? await productsOfBatch(makeBatch(corpus, used[0], recipe, Random.fromSeed(SEED)), trainer, settings, threads)
