@@ -93,8 +93,10 @@ export {
   formatBench,
   type Machine,
 } from "./tasks/bench.js";
+export { type BenchmarkJob, type BenchmarkSummary, benchmarkMoleculenet } from "./tasks/benchmark.js";
 export { type EmbedJob, type EmbedSummary, embed } from "./tasks/embed.js";
 export { type EvaluateJob, type EvaluateSummary, evaluate } from "./tasks/evaluate.js";
+export { type ExplainJob, type ExplainSummary, explain } from "./tasks/explain.js";
 export {
   type ExportOptions,
   type ExportSummary,
@@ -105,11 +107,14 @@ export {
 export { exportOnnx, type OnnxOptions, type OnnxSummary } from "./tasks/export-onnx.js";
 export type { SplitRequest } from "./tasks/finetune/split-entries.js";
 export { type FinetuneJob, type FinetuneSummary, finetune, type PartScore } from "./tasks/finetune.js";
+export { type GetDatasetOptions, type GetDatasetSummary, getDataset } from "./tasks/get-dataset.js";
 export { type ImportOptions, type ImportSummary, importCheckpoint } from "./tasks/import-checkpoint.js";
 export { POOLINGS, type Pooling } from "./tasks/inference/embedding.js";
 export { type PredictJob, type PredictSummary, predict, type Uncertainty } from "./tasks/predict.js";
 export { type PrepareOptions, type PrepareProgress, type PrepareSummary, prepare } from "./tasks/prepare.js";
 export { type PretrainJob, type PretrainSummary, pretrain, runSettings } from "./tasks/pretrain.js";
+export { type ReportRunJob, reportRun } from "./tasks/report-run.js";
+export { type SweepJob, type SweepSummary, sweep } from "./tasks/sweep.js";
 export type { Comparison } from "./tasks/verify/comparison.js";
 export { formatVerify, type VerifyReport, verify } from "./tasks/verify.js";
 export { ADAM_DEFAULTS, type AdamConfig } from "./train/adam.js";

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The moleblend command: runs one command and turns its end into an exit code (0 done, 1 failed, 2 wrong usage).
+// The moleblend command: runs one command and turns its end into an exit code (0 done, 1 failed, 2 wrong usage, 3 damaged input).
 import { reportFailure } from "./failure.js";
 import { createProgram } from "./program.js";
 
