@@ -9,7 +9,7 @@ import { completeConformers, describeConformers } from "./conformer-source.js";
 import { type PrepareOptions, type PrepareSummary, prepare } from "./prepare.js";
 
 /** Part of the cache key: files prepared by code that makes other corpora must be prepared anew. */
-const CACHE_VERSION = 1;
+const CACHE_VERSION = 2;
 
 export interface CorpusInput {
   readonly corpus: Corpus;
@@ -41,10 +41,11 @@ export async function corpusFromInput(
   }
   const { labels = [], hydrogens = false, maxAtoms = 256, reader = {} } = options;
   const conformers = options.conformers && describeConformers(completeConformers(options.conformers));
-  const parts = [CACHE_VERSION, labels, hydrogens, maxAtoms, reader, ...(conformers ? [conformers] : [])];
+  const { dataset = null, exclude, perceiveBonds = false } = options;
+  const parts = [CACHE_VERSION, labels, hydrogens, maxAtoms, reader, dataset, perceiveBonds, conformers ?? null];
   const key = createHash("sha256").update(JSON.stringify(parts));
-  const tables = reader.propertiesTable === undefined ? [] : [reader.propertiesTable];
-  for (const input of [...inputs, ...tables]) {
+  const besides = [reader.propertiesTable, exclude].filter((path) => path !== undefined);
+  for (const input of [...inputs, ...besides]) {
     const { size, mtimeMs } = statSync(input);
     key.update(JSON.stringify([resolve(input), size, mtimeMs]));
   }
