@@ -81,7 +81,7 @@ describe("getDataset", () => {
   });
 
   it("refuses archives that reach outside of the folder, and damaged ones", async () => {
-    for (const name of ["../evil.txt", "/tmp/evil-of-a-test.txt"]) {
+    for (const name of ["../evil.txt", "/evil-of-a-test.txt"]) {
       const set = dataset([{ file: "set.tar.gz", content: await tarGz({ [name]: "x" }), unpack: "tar" }]);
       await assert.rejects(getDataset(set, folder, options), { name: "DatasetError", message: /would lie outside of/ });
     }
