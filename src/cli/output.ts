@@ -44,3 +44,8 @@ export function thousands(count: number): string {
 export function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
+
+/** The command line of this process as a shell would take it, for reports. */
+export function commandLine(): string {
+  return ["moleblend", ...process.argv.slice(2)].map(shellWord).join(" ");
+}

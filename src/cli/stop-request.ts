@@ -43,3 +43,20 @@ export function listenForStop(announcement: string): StopRequest {
     },
   };
 }
+
+/**
+ * A job that prepares molecules and then writes what it has when it is asked to stop. Null where the signal came while it was still
+ * preparing: that is said, and the exit code set.
+ */
+export async function afterPreparing<T>(stop: StopRequest, job: () => Promise<T>): Promise<T | null> {
+  try {
+    return await job();
+  } catch (error) {
+    if (!(stop.requested() && (error as Error).name === "AbortError")) throw error;
+    printRemark("ended while the molecules were being prepared; nothing was written");
+    process.exitCode = stop.exitCode();
+    return null;
+  } finally {
+    stop.dispose();
+  }
+}

@@ -42,12 +42,6 @@ const FREE_ATOMS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
 
 const ATOMIZED = ["u0", "u298", "h298", "g298"] as const;
 
-/** Names that `withQm9Energies` adds. */
-export const QM9_DERIVED: readonly string[] = [
-  ...QM9_TARGETS.filter((target) => target.energy).map((target) => `${target.name}_eV`),
-  ...ATOMIZED.map((name) => `${name}_atomization_eV`),
-];
-
 /**
  * The properties of a QM9 molecule with its energies in eV beside those in hartree: `homo_eV`, ..., `u0_eV`, and
  * `u0_atomization_eV`, ... = molecule minus its free atoms. What is missing or no number stays missing.

@@ -27,14 +27,6 @@ export interface TaskConfig {
   readonly geometry: boolean;
 }
 
-/**
- * Further graph inputs of a fine-tuned model, beside the batch fields.
- * - readout_weights [batch, tokens]: the weight of each token in the readout `mean` or `sum`
- * - labels [batch, outputs], label_weights [batch, outputs] (classes: [batch, 1]): targets, and their weights in the loss, which
- *   sum to 1 where the loss is a mean; 0 where a label is missing
- */
-export const TASK_INPUTS = ["readout_weights", "labels", "label_weights"] as const;
-
 /** dense, GELU, projection (reference head of `MoleBlendMolnet`). [rows, outputs] */
 function head(inputs: ModelInputs, states: Value): Value {
   const dense = ops.linear(states, inputs.parameter("task.dense.weight"), inputs.parameter("task.dense.bias"));
@@ -91,6 +83,11 @@ export function taskDropoutInputs(config: ModelConfig, dropout: DropoutConfig) {
 }
 
 /**
+ * Further graph inputs of a fine-tuned model, beside the batch fields.
+ * - readout_weights [batch, tokens]: the weight of each token in the readout `mean` or `sum`
+ * - labels [batch, outputs], label_weights [batch, outputs] (classes: [batch, 1]): targets, and their weights in the loss, which
+ *   sum to 1 where the loss is a mean; 0 where a label is missing
+ *
  * Outputs: "losses" [1], the logits [batch, outputs], and the gradients of the parameters in `trained`; the others are
  * frozen and cost no backward pass.
  */

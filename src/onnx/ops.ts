@@ -58,8 +58,8 @@ function swapLast(x: Value): Value {
 }
 
 /**
- * `alpha * op(a) · op(b)` over the last two axes, op being the transpose where asked. A contrib operator, which has no
- * float64 kernel: there it is spelt out.
+ * `alpha * op(a) · op(b)` over the last two axes, op being the transpose where asked. A contrib operator whose
+ * factor is a float32 attribute: in float64 it is spelt out.
  */
 export function fusedMatMul(
   a: Value,

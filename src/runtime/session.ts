@@ -66,9 +66,7 @@ export class Session {
     feeds: Readonly<Record<string, Tensor>>,
     into: Readonly<Record<string, Tensor>> = {},
   ): Promise<Readonly<Record<string, Tensor>>> {
-    this.#check(feeds);
-    const inputs: Record<string, ort.Tensor> = {};
-    for (const input of this.graph.inputs) inputs[input.name] = toRuntime(input.dtype, feeds[input.name]);
+    const inputs = this.#inputs(feeds);
     const fetches: Record<string, ort.Tensor | null> = {};
     for (const { name, value } of this.graph.outputs)
       fetches[name] = into[name] ? toRuntime(value.dtype, into[name]) : null;
@@ -89,9 +87,7 @@ export class Session {
    * @throws ShapeError for an input that does not fit or an output without an array
    */
   async runInPlace(feeds: Readonly<Record<string, Tensor>>, into: Readonly<Record<string, Tensor>>): Promise<void> {
-    this.#check(feeds);
-    const inputs: Record<string, ort.Tensor> = {};
-    for (const input of this.graph.inputs) inputs[input.name] = toRuntime(input.dtype, feeds[input.name]);
+    const inputs = this.#inputs(feeds);
     const fetches: Record<string, ort.Tensor | null> = { [BARRIER]: null };
     for (const { name, value } of this.graph.outputs) {
       if (!into[name]) throw new ShapeError(`graph "${this.graph.name}": no array was given for output "${name}"`);
@@ -111,6 +107,12 @@ export class Session {
   async close(): Promise<void> {
     this.session.endProfiling();
     await this.session.release();
+  }
+
+  /** What the graph takes of the feeds, once they fit. */
+  #inputs(feeds: Readonly<Record<string, Tensor>>): Record<string, ort.Tensor> {
+    this.#check(feeds);
+    return Object.fromEntries(this.graph.inputs.map(({ name, dtype }) => [name, toRuntime(dtype, feeds[name])]));
   }
 
   #check(feeds: Readonly<Record<string, Tensor>>): void {

@@ -1,12 +1,10 @@
 // Runs a fine-tuned model: batches in, predictions out, once or several times with dropout.
 import type { BatchTensors } from "../blend/tensors.js";
 import type { DropoutConfig, ModelConfig } from "../model/config.js";
-import type { ParameterSlot } from "../model/parameters.js";
 import { predictionGraph, type TaskConfig, taskDropoutInputs } from "../model/task-graphs.js";
 import { Session, type SessionOptions, type Tensor } from "../runtime/session.js";
 import type { TaskRecipe } from "./task-batch.js";
 import { type Target, toPredictions } from "./task-labels.js";
-import { parameterTensors } from "./trainer.js";
 
 export interface TaskModel {
   readonly model: ModelConfig;
@@ -47,12 +45,4 @@ export class TaskPredictor {
   async close(): Promise<void> {
     await this.session.close();
   }
-}
-
-/** Parameters of a flat array as the predictor takes them. */
-export function predictorParameters(
-  slots: readonly ParameterSlot[],
-  flat: Float32Array,
-): Readonly<Record<string, Tensor>> {
-  return parameterTensors(slots, flat);
 }

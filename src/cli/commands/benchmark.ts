@@ -6,7 +6,7 @@ import { type BenchmarkSummary, benchmarkMoleculenet, MOLECULENET_SETS } from ".
 import { BENCHMARK_METHODS, type BenchmarkMethod } from "../../tasks/benchmark-table.js";
 import type { FinetuneOverrides } from "../../train/task-settings.js";
 import { nameList, positiveInteger, positiveNumber, shareBelowOne, wholeNumber } from "../arguments.js";
-import { printJson, printLines, printRemark, shellWord } from "../output.js";
+import { commandLine, printJson, printLines, printRemark } from "../output.js";
 import { listenForStop } from "../stop-request.js";
 
 interface BenchmarkFlags extends FinetuneOverrides {
@@ -92,7 +92,7 @@ async function runBenchmark(flags: BenchmarkFlags): Promise<void> {
       training,
       outDir: flags.out,
       ...(flags.threads === undefined ? {} : { threads: flags.threads }),
-      command: ["moleblend", ...process.argv.slice(2)].map(shellWord).join(" "),
+      command: commandLine(),
       shouldStop: stop.requested,
       onCell: ({ set, method, seed, metric, test, seconds }, done, total) => {
         if (flags.quiet) return;

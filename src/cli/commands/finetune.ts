@@ -18,9 +18,9 @@ import {
   wholeNumber,
 } from "../arguments.js";
 import { UsageError } from "../failure.js";
-import { alignColumns, printJson, printLines, printRemark, shellWord, thousands } from "../output.js";
+import { alignColumns, commandLine, printJson, printLines, thousands } from "../output.js";
 import { addReadingOptions, type ReadingFlags, readingOptions, readingProgress } from "../reading-options.js";
-import { listenForStop } from "../stop-request.js";
+import { afterPreparing, listenForStop } from "../stop-request.js";
 
 interface FinetuneFlags extends ReadingFlags, Omit<FinetuneOverrides, "classWeights" | "conformers"> {
   readonly from?: string;
@@ -200,7 +200,7 @@ function jobOf(inputs: readonly string[], flags: FinetuneFlags): FinetuneJob {
     runsDir: flags.runs,
     ...given({ targets: targets ?? labels, preset, name, threads, workers }),
     ...(flags.quiet ? { progress: "silent" } : {}),
-    command: ["moleblend", ...process.argv.slice(2)].map(shellWord).join(" "),
+    command: commandLine(),
   };
 }
 
@@ -208,19 +208,12 @@ async function runFinetune(inputs: readonly string[], flags: FinetuneFlags): Pro
   const job = jobOf(inputs, flags);
   const stop = listenForStop("finishing this epoch, then scoring the best one");
   const reading = readingProgress(job.progress);
-  let summary: FinetuneSummary;
-  try {
-    const { labels: _, ...options } = readingOptions(flags);
-    const prepare = { ...options, onProgress: reading.onProgress, signal: stop.signal };
-    summary = await finetune({ ...job, prepare, onPrepared: reading.finish, shouldStop: stop.requested });
-  } catch (error) {
-    if (!(stop.requested() && (error as Error).name === "AbortError")) throw error;
-    printRemark("ended while the molecules were being prepared; nothing was written");
-    process.exitCode = stop.exitCode();
-    return;
-  } finally {
-    stop.dispose();
-  }
+  const { labels: _, ...options } = readingOptions(flags);
+  const prepare = { ...options, onProgress: reading.onProgress, signal: stop.signal };
+  const summary = await afterPreparing(stop, () =>
+    finetune({ ...job, prepare, onPrepared: reading.finish, shouldStop: stop.requested }),
+  );
+  if (!summary) return;
   if (flags.json) printJson(summary);
   else printLines(describe(summary));
   if (!summary.finished) process.exitCode = stop.exitCode();

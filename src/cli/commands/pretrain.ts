@@ -17,10 +17,10 @@ import {
   wholeNumber,
 } from "../arguments.js";
 import { UsageError } from "../failure.js";
-import { alignColumns, printJson, printLines, printRemark, shellWord, thousands } from "../output.js";
+import { alignColumns, commandLine, printJson, printLines, printRemark, shellWord, thousands } from "../output.js";
 import { embeddedMolecules } from "../package-root.js";
 import { addReadingOptions, type ReadingFlags, readingOptions, readingProgress } from "../reading-options.js";
-import { listenForStop } from "../stop-request.js";
+import { afterPreparing, listenForStop } from "../stop-request.js";
 
 interface PretrainFlags extends SettingOverrides, ReadingFlags {
   readonly preset: string;
@@ -148,7 +148,7 @@ function jobOf(inputs: readonly string[], flags: PretrainFlags, name: string | u
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),
     ...(flags.workers === undefined ? {} : { workers: flags.workers }),
     ...(flags.quiet ? { progress: "silent" } : {}),
-    command: ["moleblend", ...process.argv.slice(2)].map(shellWord).join(" "),
+    command: commandLine(),
   };
 }
 
@@ -160,18 +160,11 @@ async function runPretrain(inputs: readonly string[], flags: PretrainFlags, comm
   const job = jobOf(inputs, flags, name);
   const stop = listenForStop("finishing this step and writing a checkpoint");
   const reading = readingProgress(job.progress);
-  let summary: PretrainSummary;
-  try {
-    const prepare = { ...readingOptions(flags), onProgress: reading.onProgress, signal: stop.signal };
-    summary = await pretrain({ ...job, prepare, onPrepared: reading.finish, shouldStop: stop.requested });
-  } catch (error) {
-    if (!(stop.requested() && (error as Error).name === "AbortError")) throw error;
-    printRemark("ended while the molecules were being prepared; nothing was written");
-    process.exitCode = stop.exitCode();
-    return;
-  } finally {
-    stop.dispose();
-  }
+  const prepare = { ...readingOptions(flags), onProgress: reading.onProgress, signal: stop.signal };
+  const summary = await afterPreparing(stop, () =>
+    pretrain({ ...job, prepare, onPrepared: reading.finish, shouldStop: stop.requested }),
+  );
+  if (!summary) return;
   if (flags.json) printJson(summary);
   else printLines(describe(summary, job.settings.model.geometryTarget));
   if (summary.finished) return;

@@ -6,7 +6,7 @@ import { type SweepSummary, sweep } from "../../tasks/sweep.js";
 import { METRICS } from "../../train/metrics.js";
 import { integer, nameList, positiveInteger, wholeNumber } from "../arguments.js";
 import { UsageError } from "../failure.js";
-import { alignColumns, printJson, printLines, printRemark, shellWord } from "../output.js";
+import { alignColumns, commandLine, printJson, printLines, printRemark } from "../output.js";
 import { addReadingOptions, type ReadingFlags, readingOptions } from "../reading-options.js";
 import { listenForStop } from "../stop-request.js";
 
@@ -91,7 +91,7 @@ async function runSweep(inputs: readonly string[], flags: SweepFlags): Promise<v
         ...(threads === undefined ? {} : { threads }),
         ...(flags.quiet ? { progress: "silent" } : {}),
         shouldStop: stop.requested,
-        command: ["moleblend", ...process.argv.slice(2)].map(shellWord).join(" "),
+        command: commandLine(),
       },
       onTrial: ({ trial, epochs: given, metric, validation, settings }, done, total) => {
         if (flags.quiet) return;

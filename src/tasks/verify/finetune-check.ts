@@ -22,7 +22,7 @@ import { openSafetensorsFile } from "../../train/safetensors-file.js";
 import { parameterTensors, Trainer } from "../../train/trainer.js";
 import { type Comparison, compare, deviation } from "./comparison.js";
 import { type GoldenBatch, readGoldenBatch } from "./golden-batch.js";
-import { goldenModelConfig } from "./model-set.js";
+import { FORWARD_TOLERANCE, GRADIENT_TOLERANCE, goldenModelConfig, norm, ZERO_GRADIENT } from "./model-set.js";
 import { compareProbes } from "./probe-comparison.js";
 
 interface ReadoutRecord {
@@ -36,10 +36,6 @@ interface VariantRecord {
   readonly readouts: Readonly<Record<Readout, ReadoutRecord>>;
   readonly eval?: { readonly task_type?: string };
 }
-
-const FORWARD_TOLERANCE = 2e-5;
-const GRADIENT_TOLERANCE = 2e-4;
-const ZERO_GRADIENT = 1e-10;
 
 /** Every pair and atom shows everything: fine-tuning does not blend. */
 function fullDraws({ graphs, positions }: GoldenBatch, geometry: boolean): readonly MoleculeDraw[] {
@@ -96,8 +92,6 @@ interface Context {
   readonly heads: Safetensors;
   readonly batch: GoldenBatch;
 }
-
-const norm = (values: ArrayLike<number>) => Math.sqrt(Array.from(values).reduce((sum, value) => sum + value ** 2, 0));
 
 /** Loss, gradient norms and, for the readout cls, every gradient. */
 async function checkReadout(

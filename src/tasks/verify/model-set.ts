@@ -46,7 +46,8 @@ export interface Context {
   readonly results: Readonly<Record<string, unknown>>;
 }
 
-export function modelConfig({ args }: GoldenConfig): ModelConfig {
+/** The sizes that the arguments of the official code name. */
+export function modelConfig({ args }: Pick<GoldenConfig, "args">): ModelConfig {
   const size = (name: string) => Number(args[name]);
   return {
     layers: size("encoder_layers"),

@@ -1,9 +1,9 @@
 // Compares what needs no model run: the learning-rate schedule and the shapes of the full-size model.
 import { readFileSync } from "node:fs";
-import type { ModelConfig } from "../../model/config.js";
 import { referenceLayout } from "../../model/reference-layout.js";
 import { learningRateAt, SCHEDULE_DEFAULTS } from "../../train/schedule.js";
 import { type Comparison, compare } from "./comparison.js";
+import { modelConfig } from "./model-set.js";
 
 interface GoldenSchedule {
   readonly cfg: {
@@ -44,17 +44,7 @@ export function checkShapes(path: string, label: string): Comparison[] {
     readonly total: number;
     readonly parameters: Readonly<Record<string, { readonly shape: readonly number[] }>>;
   };
-  const { args } = golden;
-  const model: ModelConfig = {
-    layers: args["encoder_layers"],
-    width: args["encoder_embed_dim"],
-    heads: args["encoder_attention_heads"],
-    feedForward: args["encoder_ffn_embed_dim"],
-    kernels: args["num_3d_bias_kernel"],
-    geometryHidden: args["blend_pred_3d_hidden_dim"],
-    geometryTarget: "displacement",
-  };
-  const layout = new Map(referenceLayout(model).map(({ name, shape }) => [name, shape]));
+  const layout = new Map(referenceLayout(modelConfig(golden)).map(({ name, shape }) => [name, shape]));
   const names = new Set([...Object.keys(golden.parameters), ...layout.keys()]);
   const wrong = [...names].filter((name) => layout.get(name)?.join() !== golden.parameters[name]?.shape.join());
   const total = [...layout.values()].reduce((sum, shape) => sum + shape.reduce((size, dim) => size * dim, 1), 0);
