@@ -2,6 +2,7 @@
 import { ATOM_FEATURES, BOND_FEATURES } from "./molecule.js";
 
 const CHIRALITY = ATOM_FEATURES.findIndex((feature) => feature.name === "chirality");
+const BOND_STEREO = BOND_FEATURES.findIndex((feature) => feature.name === "stereo");
 const ATOM_WIDTH = ATOM_FEATURES.length;
 const BOND_WIDTH = BOND_FEATURES.length;
 const CLOCKWISE = 1;
@@ -68,6 +69,15 @@ export function structureKey(atomFeatures: Uint8Array, bonds: Uint16Array, bondF
   addDistances(graph, colouring);
   const key = settle(graph, colouring, 0);
   return (key[0] >>> 0).toString(16).padStart(8, "0") + (key[1] >>> 0).toString(16).padStart(8, "0");
+}
+
+/** The same for the graph without stereochemistry: equal for all stereoisomers, whether they are specified or not. */
+export function connectivityKey(atomFeatures: Uint8Array, bonds: Uint16Array, bondFeatures: Uint8Array): string {
+  const atoms = atomFeatures.slice();
+  const stereo = bondFeatures.slice();
+  for (let at = CHIRALITY; at < atoms.length; at += ATOM_WIDTH) atoms[at] = 0;
+  for (let at = BOND_STEREO; at < stereo.length; at += BOND_WIDTH) stereo[at] = 0;
+  return structureKey(atoms, bonds, stereo);
 }
 
 function buildGraph(atomFeatures: Uint8Array, bonds: Uint16Array, bondFeatures: Uint8Array): Graph {

@@ -18,6 +18,7 @@ export interface ReadingFlags {
   readonly derive?: "qm9";
   readonly dataset?: string;
   readonly exclude?: string;
+  readonly excludeStructures?: readonly string[];
   readonly perceiveBonds?: true;
   readonly conformers?: number;
   readonly conformerSeed?: number;
@@ -46,6 +47,7 @@ export function addReadingOptions(command: Command): Command {
       ),
     )
     .option("--exclude <file>", "list of molecules to leave out, such as QM9's uncharacterized.txt")
+    .option("--exclude-structures <files>", "leave out what is in these files, stereo aside; between commas", nameList)
     .option("--perceive-bonds", "guess the bonds of XYZ records that give none from the distances of their atoms");
   return command
     .optionsGroup("Geometries of molecules that come without:")
@@ -63,11 +65,11 @@ function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], un
 }
 
 export function readingOptions(flags: ReadingFlags): PrepareOptions {
-  const { labels, hydrogens, maxAtoms, dataset, exclude, perceiveBonds } = flags;
+  const { labels, hydrogens, maxAtoms, dataset, exclude, excludeStructures, perceiveBonds } = flags;
   const { smilesColumn, format, propertiesTable, part, derive } = flags;
   const reader = given({ smilesColumn, format, propertiesTable, part, derive });
   return {
-    ...given({ labels, hydrogens, maxAtoms, dataset, exclude, perceiveBonds }),
+    ...given({ labels, hydrogens, maxAtoms, dataset, exclude, excludeStructures, perceiveBonds }),
     ...(Object.keys(reader).length > 0 ? { reader } : {}),
     ...conformerOptions(flags),
   };

@@ -41,10 +41,20 @@ export async function corpusFromInput(
   }
   const { labels = [], hydrogens = false, maxAtoms = 256, reader = {} } = options;
   const conformers = options.conformers && describeConformers(completeConformers(options.conformers));
-  const { dataset = null, exclude, perceiveBonds = false } = options;
-  const parts = [CACHE_VERSION, labels, hydrogens, maxAtoms, reader, dataset, perceiveBonds, conformers ?? null];
+  const { dataset = null, exclude, excludeStructures = [], perceiveBonds = false } = options;
+  const parts = [
+    CACHE_VERSION,
+    labels,
+    hydrogens,
+    maxAtoms,
+    reader,
+    dataset,
+    perceiveBonds,
+    conformers ?? null,
+    excludeStructures,
+  ];
   const key = createHash("sha256").update(JSON.stringify(parts));
-  const besides = [reader.propertiesTable, exclude].filter((path) => path !== undefined);
+  const besides = [reader.propertiesTable, exclude, ...excludeStructures].filter((path) => path !== undefined);
   for (const input of [...inputs, ...besides]) {
     const { size, mtimeMs } = statSync(input);
     key.update(JSON.stringify([resolve(input), size, mtimeMs]));

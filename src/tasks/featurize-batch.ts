@@ -3,6 +3,7 @@
 import { type FeaturizedMolecule, featurize } from "../chem/featurize.js";
 import type { Molecule, RawRecord, Reject } from "../chem/molecule.js";
 import type { Rdkit } from "../chem/rdkit.js";
+import { connectivityKey } from "../chem/structure-key.js";
 import { type PackedMolecules, unpackMolecules } from "../data/packed-molecules.js";
 import type { ReadItem } from "../data/readers/index.js";
 import { DatasetError, formatLocation, MoleculeError } from "../errors.js";
@@ -16,6 +17,8 @@ export interface FeaturizeSettings {
   readonly perceiveBonds?: boolean;
   /** Generate geometries for records that have none. */
   readonly conformers?: ConformerOptions;
+  /** Keys of structures to leave out (see `connectivityKey`). */
+  readonly excluded?: ReadonlySet<string>;
 }
 
 /** Outcome of a batch. Molecules and rejects are each in input order. */
@@ -63,6 +66,7 @@ export function featurizeBatch(
       const featurized = featurize(rdkit, item, { hydrogens, maxAtoms, perceiveBonds, skeletons: source !== null });
       // A note reads "kind: details"; the kind is what can be counted.
       for (const text of featurized.notes) note(text.split(":", 1)[0]);
+      refuseExcluded(featurized.molecule, settings.excluded);
       const labels = readLabels(item, settings.labels, note);
       for (const molecule of withGeometry(featurized, source, note)) molecules.push({ ...molecule, labels });
     } catch (error) {
@@ -74,6 +78,14 @@ export function featurizeBatch(
     }
   }
   return { molecules, rejects, notes };
+}
+
+/** @throws MoleculeError for a structure that is to be left out */
+function refuseExcluded(molecule: Molecule, excluded: ReadonlySet<string> | undefined): void {
+  if (!excluded) return;
+  const { atomFeatures, bonds, bondFeatures } = molecule;
+  if (!excluded.has(connectivityKey(atomFeatures, bonds, bondFeatures))) return;
+  throw new MoleculeError("excluded", "its structure, stereochemistry aside, is in a file of structures to leave out");
 }
 
 /** The molecule as it was read, or one for each geometry that was generated for it, all with the same `structureKey`. */

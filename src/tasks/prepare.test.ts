@@ -154,6 +154,14 @@ describe("prepare", () => {
       workers: 1,
     });
     assert.deepEqual([left.molecules, left.rejects], [1, { excluded: 1 }]);
+    const isomers = file("isomers.smi", "C[C@H](O)CC left\nCC(O)CCC kept\nOC(C)CC same\n");
+    const held = file("held.csv", "smiles,y\nCC[C@@H](C)O,1\nnothing,2\n");
+    for (const workers of [0, 1]) {
+      const kept = await prepare([isomers], newFolder(), { excludeStructures: [held], workers });
+      assert.deepEqual([kept.molecules, kept.rejects], [1, { excluded: 2 }]);
+    }
+    const none = prepare([isomers], newFolder(), { excludeStructures: [file("no.smi", "nothing\n")], workers: 0 });
+    await assert.rejects(none, { name: "DatasetError", message: /structures to leave out/ });
     const xyz = file("a.xyz", "3\n\nO 0 0 0\nH 0.76 0.59 0\nH -0.76 0.59 0\n2\n\nO 0 0 0\nH 0.96 0 0\n");
     const guessed = await prepare([xyz], newFolder(), { perceiveBonds: true, workers: 1 });
     assert.deepEqual([guessed.molecules, guessed.with3d, guessed.notes["perceived-bonds"]], [1, 1, 1]);

@@ -3,6 +3,7 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { loadRdkit } from "../chem/rdkit.js";
+import { connectivityKey } from "../chem/structure-key.js";
 import { CorpusWriter } from "../data/corpus-writer.js";
 import { MANIFEST_FILE, type Manifest, REJECTS_FILE } from "../data/manifest.js";
 import type { ReaderOptions } from "../data/readers/index.js";
@@ -21,6 +22,8 @@ export interface PrepareOptions {
   readonly dataset?: string;
   /** File that lists molecules to leave out (see `readExclusions`); they are counted as rejects. */
   readonly exclude?: string;
+  /** Files of molecules whose structures, stereochemistry aside, are left out; such records are counted as rejects. */
+  readonly excludeStructures?: readonly string[];
   /** Guess the bonds of XYZ records that give none from the distances of their atoms (see `perceiveBonds`). */
   readonly perceiveBonds?: boolean;
   /** Keep hydrogens as atoms; off by default. */
@@ -88,7 +91,7 @@ const CONFORMER_BATCH = 8;
  * Makes a corpus of molecule files. Records that cannot be used go to the rejects file; the job goes on. An input that
  * breaks off (damaged gzip, for instance) gives what was readable, and is listed as `damaged`.
  *
- * @throws DatasetError when an input cannot be read at all, a label column does not exist, `outDir` holds other files, or
+ * @throws DatasetError when an input cannot be read at all, holds no structure though it says what to leave out, a label column does not exist, `outDir` holds other files, or
  *   no molecule is left
  * @throws ConfigError for impossible options
  */
@@ -104,6 +107,7 @@ export async function prepare(
   const { labels, reader } = await resolveInputs(inputs, options);
   const { hydrogens = false, perceiveBonds = false } = options;
   const conformers = options.conformers && completeConformers(options.conformers);
+  const excluded = await structuresOf(options.excludeStructures ?? [], workers, hydrogens);
   const settings = { labels, hydrogens, maxAtoms, perceiveBonds, ...(conformers && { conformers }) };
   const { shardSize } = options;
   const writer = new CorpusWriter(outDir, {
@@ -117,13 +121,17 @@ export async function prepare(
       exclude: options.exclude,
       ...(conformers && { batchRecords: CONFORMER_BATCH }),
     });
-    const tally = await featurizeAll(reading, writer, workers, settings, options);
+    const tally = await featurizeAll(reading, writer, workers, { ...settings, ...(excluded && { excluded }) }, options);
     if (writer.size === 0) throw new DatasetError(nothingLeft(inputs, reading, tally));
     const { version } = await loadRdkit();
     const origin = {
       sources: reading.sources,
       rdkitVersion: version,
-      options: { ...settings, ...(conformers && { conformers: describeConformers(conformers) }) },
+      options: {
+        ...settings,
+        ...(conformers && { conformers: describeConformers(conformers) }),
+        ...(excluded && { excludedStructures: excluded.size }),
+      },
       notes: tally.notes,
     };
     const manifest = writer.finish(origin);
@@ -169,6 +177,33 @@ async function featurizeAll(
     await featurizer.close();
   }
   return tally;
+}
+
+/** Keys of all structures of these files; records without a structure cannot be in a corpus either. Null without files. */
+async function structuresOf(
+  files: readonly string[],
+  workers: number,
+  hydrogens: boolean,
+): Promise<ReadonlySet<string> | null> {
+  if (files.length === 0) return null;
+  const keys = new Set<string>();
+  const reading = new InputReader(files, { labels: [], reader: {} });
+  const featurizer = await openFeaturizer(workers, { labels: [], hydrogens, maxAtoms: Number.MAX_SAFE_INTEGER });
+  try {
+    for await (const { molecules } of mapOrdered(
+      reading.batches(),
+      (items) => featurizer.run(items),
+      featurizer.inFlight,
+    )) {
+      for (const { atomFeatures, bonds, bondFeatures } of molecules)
+        keys.add(connectivityKey(atomFeatures, bonds, bondFeatures));
+    }
+  } finally {
+    await featurizer.close();
+  }
+  if (keys.size === 0)
+    throw new DatasetError(`${files.join(", ")}: expected structures to leave out, got none that can be read`);
+  return keys;
 }
 
 function store(result: BatchResult, writer: CorpusWriter, tally: Tally): void {
