@@ -78,6 +78,7 @@ export {
   type ParameterSpec,
   parameterSpecs,
 } from "./model/parameters.js";
+export { type Readout, TASK_MODES, type TaskKind, type TaskMode } from "./model/task-graphs.js";
 export { encodeModel } from "./onnx/encode.js";
 export type { DataType, Graph, Node, Value } from "./onnx/graph.js";
 export { printGraph } from "./onnx/print.js";

@@ -18,13 +18,26 @@ export type TaskKind = "binary" | "regression" | "classes";
 /** What of a molecule the head reads: the graph token, the mean or the sum over the atoms (reference: of every token). */
 export type Readout = "cls" | "mean" | "sum";
 
+/**
+ * What the pairs and atoms of a molecule show. The features of the atoms themselves are always there.
+ * - 2d: path lengths, bonds along them, degrees
+ * - 3d: distances alone
+ * - both: all of them (reference `--add-3d`)
+ */
+export const TASK_MODES = ["2d", "3d", "both"] as const;
+export type TaskMode = (typeof TASK_MODES)[number];
+
+/** Whether 3D relations enter, and with them coordinates and the `geometry.*` parameters. */
+export function readsGeometry(mode: TaskMode): boolean {
+  return mode !== "2d";
+}
+
 export interface TaskConfig {
   readonly kind: TaskKind;
   /** Tasks, or classes. */
   readonly outputs: number;
   readonly readout: Readout;
-  /** Whether 3D relations enter. */
-  readonly geometry: boolean;
+  readonly mode: TaskMode;
 }
 
 /** dense, GELU, projection (reference head of `MoleBlendMolnet`). [rows, outputs] */
@@ -33,15 +46,24 @@ function head(inputs: ModelInputs, states: Value): Value {
   return ops.linear(ops.gelu(dense), inputs.parameter("task.out.weight"), inputs.parameter("task.out.bias"));
 }
 
-/** [batch, outputs] */
-function readOut(inputs: ModelInputs, hidden: Value, { readout, outputs }: TaskConfig, width: number): Value {
+/**
+ * The output of the head. [batch, outputs]
+ * @param hidden the last layer. [batch * tokens, width]
+ * @param weights makes the weights of the tokens [batch, tokens], which the readout `cls` does without
+ */
+export function readOut(
+  inputs: ModelInputs,
+  hidden: Value,
+  { readout, outputs }: TaskConfig,
+  width: number,
+  weights: () => Value,
+): Value {
   if (readout === "cls") {
     const tokens = ops.reshape(hidden, ["batch", "tokens", width]);
     return head(inputs, ops.reshape(ops.slice(tokens, 1, 0, 1, 1), ["batch", width]));
   }
-  const weights = inputs.graph.input("readout_weights", inputs.dtype, ["batch", "tokens"]);
   const perToken = ops.reshape(head(inputs, hidden), ["batch", "tokens", outputs]);
-  return ops.reshape(ops.matMul(ops.reshape(weights, ["batch", 1, "tokens"]), perToken), ["batch", outputs]);
+  return ops.reshape(ops.matMul(ops.reshape(weights(), ["batch", 1, "tokens"]), perToken), ["batch", outputs]);
 }
 
 function sumAll(x: Value): Value {
@@ -68,13 +90,11 @@ function loss(inputs: ModelInputs, logits: Value, { kind, outputs }: TaskConfig)
 function assemble(name: string, config: ModelConfig, task: TaskConfig, dropout: DropoutConfig) {
   checkConfig(config);
   const graph = new Graph(name);
-  const inputs = new ModelInputs(
-    graph,
-    taskSpecs(config, task.outputs, task.geometry),
-    taskDropoutInputs(config, dropout),
-  );
-  const { states } = encode(inputs, config, task.geometry);
-  return { graph, inputs, states, logits: readOut(inputs, states[config.layers], task, config.width) };
+  const geometry = readsGeometry(task.mode);
+  const inputs = new ModelInputs(graph, taskSpecs(config, task.outputs, geometry), taskDropoutInputs(config, dropout));
+  const { states } = encode(inputs, config, geometry);
+  const weights = () => graph.input("readout_weights", inputs.dtype, ["batch", "tokens"]);
+  return { graph, inputs, states, logits: readOut(inputs, states[config.layers], task, config.width, weights) };
 }
 
 /** The dropout places of a fine-tuned model: those of pretraining without the denoising head. */

@@ -4,6 +4,7 @@ import type { ReaderOptions } from "../data/readers/index.js";
 import { ConfigError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
 import { layoutParameters, type ParameterSlot, taskSpecs } from "../model/parameters.js";
+import { readsGeometry, type TaskMode } from "../model/task-graphs.js";
 import { loadEncoder, openPretrained, pretrainedConfig } from "../train/encoder-weights.js";
 import { isFinetuned, loadFinetuned } from "../train/finetuned-model.js";
 import { TaskBatchPool } from "../train/task-batch-pool.js";
@@ -26,7 +27,7 @@ export interface EmbedJob {
   /** cls by default. */
   readonly pool?: Pooling;
   /** 2d by default; a fine-tuned model has its own. */
-  readonly mode?: "2d" | "3d";
+  readonly mode?: TaskMode;
   readonly hydrogens?: boolean;
   readonly maxAtoms?: number;
   readonly reader?: ReaderOptions;
@@ -41,7 +42,7 @@ export interface EmbedSummary {
   readonly width: number;
   readonly layer: number;
   readonly pool: Pooling;
-  readonly mode: "2d" | "3d";
+  readonly mode: TaskMode;
   readonly rejects: Readonly<Record<string, number>>;
   readonly rejectsPath: string | null;
   readonly firstReject: string | null;
@@ -52,9 +53,9 @@ export interface EmbedSummary {
 
 interface Encoder {
   readonly config: ModelConfig;
-  readonly geometry: boolean;
+  readonly mode: TaskMode;
   readonly reading: { readonly hydrogens: boolean; readonly maxAtoms: number };
-  /** In the layout of `taskSpecs(config, 1, geometry)`. */
+  /** In the layout of `taskSpecs(config, 1, readsGeometry(mode))`. */
   readonly parameters: Float32Array;
 }
 
@@ -81,24 +82,25 @@ function encoderOnly(
 function loadEncoderModel({ model, mode, hydrogens = false, maxAtoms = 256 }: EmbedJob): Encoder {
   if (isFinetuned(model)) {
     const { description, slots, parameters } = loadFinetuned(model);
-    const own = description.task.geometry ? "3d" : "2d";
+    const { mode: own } = description.task;
     if (mode !== undefined && mode !== own)
       throw new ConfigError(`${model}: expected mode ${own}, that of its training, got ${mode}`);
     return {
       config: description.model,
-      geometry: description.task.geometry,
+      mode: own,
       reading: description.reading,
-      parameters: encoderOnly(slots, parameters[0], description.model, description.task.geometry),
+      parameters: encoderOnly(slots, parameters[0], description.model, readsGeometry(own)),
     };
   }
   const checkpoint = openPretrained(model);
   try {
     const config = pretrainedConfig(checkpoint, null);
-    const geometry = mode === "3d";
+    const shown = mode ?? "2d";
+    const geometry = readsGeometry(shown);
     const { slots, length } = layoutParameters(taskSpecs(config, 1, geometry));
     const flat = new Float32Array(length);
     loadEncoder(checkpoint, config, geometry, slots, flat);
-    return { config, geometry, reading: { hydrogens, maxAtoms }, parameters: flat };
+    return { config, mode: shown, reading: { hydrogens, maxAtoms }, parameters: flat };
   } finally {
     checkpoint.close();
   }
@@ -109,7 +111,7 @@ function loadEncoderModel({ model, mode, hydrogens = false, maxAtoms = 256 }: Em
  * @throws ConfigError, CheckpointError, DatasetError
  */
 export async function embed(job: EmbedJob): Promise<EmbedSummary> {
-  const { config, geometry, reading, parameters } = loadEncoderModel(job);
+  const { config, mode, reading, parameters } = loadEncoderModel(job);
   const { layer = config.layers, pool = "cls" } = job;
   if (!(Number.isInteger(layer) && layer >= 0 && layer <= config.layers)) {
     throw new ConfigError(`layer: expected 0 (the embedding) to ${config.layers}, got ${layer}`);
@@ -118,12 +120,12 @@ export async function embed(job: EmbedJob): Promise<EmbedSummary> {
   const rejects = openRejects(job.rejects ?? (job.out === null ? null : `${job.out}.rejects.jsonl`));
   const source = await openSource(job.inputs, {
     ...reading,
-    geometry,
+    geometry: readsGeometry(mode),
     onReject: rejects.add,
     ...(job.reader ? { reader: job.reader } : {}),
     ...(job.workers === undefined ? {} : { workers: job.workers }),
   });
-  const setup: EmbedSetup = { corpusDir: source.corpusDir, config, geometry, layer, pool, parameters };
+  const setup: EmbedSetup = { corpusDir: source.corpusDir, config, mode, layer, pool, parameters };
   const batches = new TaskBatchPool(setup, job.threads ?? availableParallelism(), EMBED_WORKER);
   const several = job.inputs.length > 1;
   const began = performance.now();
@@ -166,7 +168,7 @@ export async function embed(job: EmbedJob): Promise<EmbedSummary> {
     width: config.width,
     layer,
     pool,
-    mode: geometry ? "3d" : "2d",
+    mode,
     rejects: rejects.counts(),
     rejectsPath: rejects.path(),
     firstReject: first && `${first.file}:${first.line}: ${first.reason}`,

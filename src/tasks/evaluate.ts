@@ -3,11 +3,12 @@ import { writeFileSync } from "node:fs";
 import { FINGERPRINT_BYTES, morganFingerprint } from "../chem/fingerprint.js";
 import { loadRdkit } from "../chem/rdkit.js";
 import type { Corpus } from "../data/corpus.js";
-import { ConfigError, DatasetError } from "../errors.js";
+import { ConfigError } from "../errors.js";
 import { type FinetunedModel, loadFinetuned, trainingFingerprints } from "../train/finetuned-model.js";
 import { bootstrapIntervals, type Interval } from "../train/metrics.js";
-import { entryLabels, groupConformers } from "../train/task-data.js";
+import { entryLabels } from "../train/task-data.js";
 import { openLabelled } from "./finetune/labelled-corpus.js";
+import { labelledEntries } from "./finetune/labelled-entries.js";
 import { predictionsCsv } from "./finetune/predictions-file.js";
 import { predictWithAll, scoreMembers } from "./finetune/score-parts.js";
 import type { PrepareOptions } from "./prepare.js";
@@ -32,9 +33,12 @@ export interface EvaluateSummary {
   /** The metric that the model was chosen by. */
   readonly metric: string;
   readonly molecules: number;
-  /** Records that could not be used, and molecules without any label. */
+  /** Records that could not be used. */
   readonly rejects: number;
+  /** Molecules without any label. */
   readonly unlabelled: number;
+  /** Labelled molecules without coordinates, of which a model of mode 3d sees nothing. */
+  readonly unlocated: number;
   /** Molecules that the model was trained on, as far as fingerprints tell: they are no test. */
   readonly seenInTraining: number;
   /** Of the mean of all seeds. */
@@ -78,28 +82,24 @@ async function evaluateCorpus(
 ): Promise<EvaluateSummary> {
   const { description, parameters } = model;
   const { task, targets, conformers, metric } = description;
-  const columns = columnNames.map((name) => corpus.labelColumn(name));
-  const grouped = groupConformers(corpus, columns);
-  const entries = grouped.filter(([row]) => columns.some((column) => !Number.isNaN(column[row])));
-  if (entries.length === 0)
-    throw new DatasetError(`${corpus.dir}: every label of ${columnNames.join(", ")} is missing`);
-  const values = Float64Array.from(entries.flatMap(([row]) => columns.map((column) => column[row])));
+  const { entries, labels: table, unlabelled, unlocated } = labelledEntries(corpus, columnNames, task.mode);
   const every = Int32Array.from(entries.keys());
-  const labels = entryLabels({ names: columnNames, values }, every);
+  const labels = entryLabels(table, every);
   const taskModel = { model: description.model, task, targets };
   const members = await predictWithAll(corpus, { entries }, every, taskModel, conformers, parameters, job.threads);
   const { spread, metrics, perTarget, seeds } = scoreMembers(taskModel, members, labels);
   if (job.out !== undefined) {
     const rows = Array.from(entries, ([row]) => corpus.get(row).name);
-    const table = { names: rows, labels, predictions: spread, uncertain: members.length > 1 };
-    writeFileSync(job.out, predictionsCsv(targets, task, table));
+    const predicted = { names: rows, labels, predictions: spread, uncertain: members.length > 1 };
+    writeFileSync(job.out, predictionsCsv(targets, task, predicted));
   }
   return {
     model: model.dir,
     metric,
     molecules: entries.length,
     rejects: corpus.manifest.counts.rejects,
-    unlabelled: grouped.length - entries.length,
+    unlabelled,
+    unlocated,
     seenInTraining: await countSeen(model, corpus, entries),
     metrics,
     intervals: bootstrapIntervals(task.kind, spread.mean, labels, task.outputs, { seed: 1 }),

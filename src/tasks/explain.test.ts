@@ -53,7 +53,7 @@ const input = join(folder, "molecules.smi");
 writeFileSync(input, "CC(=O)Oc1ccccc1 phenyl acetate\nnonsense bad\nO=C(C)Oc1ccccc1 the same\n[Na+].[Cl-] salt\n");
 
 test("every molecule has its contributions and a drawing, whatever the order of its atoms", async () => {
-  const model = await savedModel("regression", { kind: "regression", outputs: 1, readout: "cls", geometry: false });
+  const model = await savedModel("regression", { kind: "regression", outputs: 1, readout: "cls", mode: "2d" });
   const summary = await explain({ model, inputs: [input], outDir: join(folder, "out"), threads: 1 });
   assert.deepEqual([summary.molecules, summary.drawings, summary.rejects], [3, 3, { "unparsable-smiles": 1 }]);
   const [first, second] = readExplanations(summary.explanations);
@@ -70,7 +70,7 @@ test("every molecule has its contributions and a drawing, whatever the order of 
 });
 
 test("a model that takes coordinates is explained with them", async () => {
-  const model = await savedModel("geometry", { kind: "binary", outputs: 2, readout: "sum", geometry: true });
+  const model = await savedModel("geometry", { kind: "binary", outputs: 2, readout: "sum", mode: "both" });
   const atoms = [
     ["O", 0],
     ["C", 1.2],
@@ -88,7 +88,7 @@ test("a model that takes coordinates is explained with them", async () => {
 });
 
 test("of classes the one predicted is explained, and names that are none are refused", async () => {
-  const model = await savedModel("classes", { kind: "classes", outputs: 3, readout: "mean", geometry: false });
+  const model = await savedModel("classes", { kind: "classes", outputs: 3, readout: "mean", mode: "2d" });
   const job = { model, inputs: [input], outDir: join(folder, "classes-out"), threads: 1 };
   const { explanations } = await explain({ ...job, limit: 1 });
   const [only] = readExplanations(explanations);

@@ -8,7 +8,7 @@ import { type Corpus, openCorpus } from "../data/corpus.js";
 import type { ReaderOptions } from "../data/readers/index.js";
 import { ConfigError } from "../errors.js";
 import { explanationGraph } from "../model/explanation-graph.js";
-import type { TaskConfig } from "../model/task-graphs.js";
+import { readsGeometry, type TaskConfig } from "../model/task-graphs.js";
 import { Random } from "../random.js";
 import { Session, type Tensor } from "../runtime/session.js";
 import { type FinetunedModel, loadFinetuned } from "../train/finetuned-model.js";
@@ -174,7 +174,7 @@ export async function explain(job: ExplainJob): Promise<ExplainSummary> {
   const rejects = openRejects(join(job.outDir, "rejects.jsonl"));
   const source = await openSource(job.inputs, {
     ...reading,
-    geometry: task.geometry,
+    geometry: readsGeometry(task.mode),
     onReject: rejects.add,
     workers: 0,
     ...(job.reader ? { reader: job.reader } : {}),

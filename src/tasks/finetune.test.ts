@@ -164,10 +164,26 @@ describe("finetune", () => {
     const run = await finetune(job({ inputs: [sdf], targets: ["gap_eV"], mode: "3d", training: { epochs: 1 } }));
     const { train, validation, test } = run.data;
     assert.equal(train + validation + test, 60);
-    await assert.rejects(finetune(job({ mode: "3d" })), {
-      name: "DatasetError",
-      message: /no molecule has any.*--mode 2d/,
-    });
+    assert.equal(readTaskDescription(run.run).task.mode, "3d");
+    const flat = file(
+      "flat.csv",
+      `smiles,gap_eV\n${rows
+        .slice(60, 70)
+        .map(({ smiles, gap }) => `${smiles},${gap}`)
+        .join("\n")}\n`,
+    );
+    const mixed = job({ inputs: [sdf, flat], targets: ["gap_eV"], training: { epochs: 1 } });
+    const located = await finetune({ ...mixed, mode: "3d" });
+    assert.ok(located.remarks.includes("10 molecules without coordinates were left out (mode 3d)"));
+    assert.deepEqual(located.parts.test.metrics, run.parts.test.metrics);
+    const both = await finetune({ ...mixed, mode: "both" });
+    assert.equal(both.data.train + both.data.validation + both.data.test, 70);
+    for (const mode of ["3d", "both"] as const) {
+      await assert.rejects(finetune(job({ mode })), {
+        name: "DatasetError",
+        message: new RegExp(`mode ${mode} needs coordinates and no molecule has any.*--mode 2d`),
+      });
+    }
   });
 
   it("takes the split from a column or from files", async () => {

@@ -1,10 +1,9 @@
 // Fine-tuning as a job: labelled molecules and a pretrained encoder → models of several seeds, predictions and a report.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { Corpus } from "../data/corpus.js";
-import { ConfigError, DatasetError } from "../errors.js";
+import { ConfigError } from "../errors.js";
 import { preset } from "../model/config.js";
-import type { Readout, TaskKind } from "../model/task-graphs.js";
+import type { Readout, TaskKind, TaskMode } from "../model/task-graphs.js";
 import type { BaselineName } from "../train/baselines/baselines.js";
 import type { Json, LoadedCheckpoint } from "../train/checkpoint.js";
 import { openPretrained, pretrainedConfig } from "../train/encoder-weights.js";
@@ -12,10 +11,11 @@ import type { FinetunedSeed } from "../train/finetune-loop.js";
 import { saveFinetuned, taskSlots } from "../train/finetuned-model.js";
 import { type Interval, isBetter, MAIN_METRIC } from "../train/metrics.js";
 import type { ProgressMode } from "../train/progress.js";
-import { groupConformers, type TaskData } from "../train/task-data.js";
+import type { TaskData } from "../train/task-data.js";
 import { type Target, targetScales } from "../train/task-labels.js";
 import { type FinetuneOverrides, type FinetuneSettings, finetuneSettings, isTrained } from "../train/task-settings.js";
 import { type LabelledCorpus, openLabelled } from "./finetune/labelled-corpus.js";
+import { labelledEntries } from "./finetune/labelled-entries.js";
 import { reportInput } from "./finetune/report-input.js";
 import { scoreParts } from "./finetune/score-parts.js";
 import { type SplitRequest, splitEntries } from "./finetune/split-entries.js";
@@ -38,8 +38,8 @@ export interface FinetuneJob {
   readonly kind?: TaskKind | "auto";
   /** mean by default: the graph token (cls) of a small model that starts from scratch may never begin to learn. */
   readonly readout?: Readout;
-  /** 3d lets the coordinates of the molecules enter. */
-  readonly mode?: "2d" | "3d";
+  /** What the model sees of a molecule: its graph (2d, the default), its coordinates (3d), or both. */
+  readonly mode?: TaskMode;
   readonly split: SplitRequest;
   /** One model a seed; [1] by default. */
   readonly seeds?: readonly number[];
@@ -129,26 +129,6 @@ interface Prepared {
   readonly remarks: readonly string[];
 }
 
-/** Rows with a label of some target, joined to entries, with their labels. */
-function labelledEntries({ corpus, targets }: LabelledCorpus): Omit<TaskData, "split"> {
-  const columns = targets.map((name) => corpus.labelColumn(name));
-  const entries = groupConformers(corpus, columns).filter(([row]) =>
-    columns.some((column) => !Number.isNaN(column[row])),
-  );
-  const values = Float64Array.from(entries.flatMap(([row]) => columns.map((column) => column[row])));
-  if (entries.length === 0) {
-    throw new DatasetError(`${corpus.dir}: every label of ${targets.join(", ")} is missing`);
-  }
-  return { entries, labels: { names: targets, values } };
-}
-
-function refuse2d(corpus: Corpus, mode: "2d" | "3d"): void {
-  if (mode === "2d" || corpus.has3d.includes(1)) return;
-  throw new DatasetError(
-    `${corpus.dir}: 3d mode needs coordinates and no molecule has any; give SDF or XYZ files, have conformers made when preparing, or use --mode 2d`,
-  );
-}
-
 async function prepareData(
   job: FinetuneJob,
   labelled: LabelledCorpus,
@@ -156,21 +136,22 @@ async function prepareData(
 ): Promise<Prepared> {
   const { readout = "mean", mode = "2d" } = job;
   const { corpus } = labelled;
-  refuse2d(corpus, mode);
-  const { entries, labels } = labelledEntries(labelled);
+  const { entries, labels, unlabelled, unlocated } = labelledEntries(corpus, labelled.targets, mode);
   const { kind, outputs, remarks } = chooseKind(labels, job.kind ?? "auto");
   const model = pretrained
     ? pretrainedConfig(pretrained, job.preset === undefined ? null : preset(job.preset))
     : preset(job.preset ?? "mini");
-  const task = { kind, outputs, readout, geometry: mode === "3d" };
+  const task = { kind, outputs, readout, mode };
   const settings = finetuneSettings(model, task, MAIN_METRIC[kind], job.training);
   isBetter(settings.metric, 0, 0); // refuses a metric that is not known
   const firstLabels = Float64Array.from(entries, (_, i) => labels.values[i * labels.names.length]);
   const split = await splitEntries(corpus, entries, firstLabels, job.split, labelled.reader);
   const notes = checkSplit(labels, split, kind);
   const targets = targetScales(labels, split.train, kind);
-  const unlabelled = corpus.size - entries.reduce((sum, rows) => sum + rows.length, 0);
-  const missing = unlabelled > 0 ? [`${unlabelled} molecules without any label were left out`] : [];
+  const missing = [
+    ...(unlabelled > 0 ? [`${unlabelled} molecules without any label were left out`] : []),
+    ...(unlocated > 0 ? [`${unlocated} molecules without coordinates were left out (mode 3d)`] : []),
+  ];
   return {
     labelled,
     data: { entries, labels, split },

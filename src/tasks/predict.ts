@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { FINGERPRINT_BYTES, FingerprintIndex } from "../chem/fingerprint.js";
 import type { ReaderOptions } from "../data/readers/index.js";
 import { ConfigError } from "../errors.js";
+import { readsGeometry } from "../model/task-graphs.js";
 import type { Tensor } from "../runtime/session.js";
 import { type FinetunedModel, loadFinetuned, trainingFingerprints } from "../train/finetuned-model.js";
 import { TaskBatchPool } from "../train/task-batch-pool.js";
@@ -192,7 +193,7 @@ export async function predict(job: PredictJob): Promise<PredictSummary> {
   const rejects = openRejects(job.rejects ?? (job.out === null ? null : `${job.out}.rejects.jsonl`));
   const source = await openSource(job.inputs, {
     ...description.reading,
-    geometry: description.task.geometry,
+    geometry: readsGeometry(description.task.mode),
     onReject: rejects.add,
     ...(job.reader ? { reader: job.reader } : {}),
     ...(job.workers === undefined ? {} : { workers: job.workers }),

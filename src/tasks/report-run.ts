@@ -112,7 +112,7 @@ export async function reportRun(job: ReportRunJob): Promise<FinetuneReportFiles>
   const { description, config } = run;
   const { task, targets } = description;
   const input = { inputs: [config.corpus], targets: config.targets, cacheDir: join(job.run, "corpora") };
-  const opened = await openTask(input, config.split, task.kind);
+  const opened = await openTask(input, config.split, task);
   try {
     const { test } = opened.data.split;
     const others = job.compare.map(openRun);

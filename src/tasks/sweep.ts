@@ -63,6 +63,9 @@ export interface SweepSummary {
   readonly finished: boolean;
 }
 
+/** Of sweep.json; 1 had no number, and in it mode 3d was what is "both" now. */
+const VERSION = 2;
+
 /** Trials go on to three times the epochs by thirds (Jamieson and Talwalkar 2016, arXiv 1502.07943). */
 const REDUCTION = 3;
 
@@ -175,7 +178,7 @@ function refuseOtherSweep({
 }: SweepJob): void {
   const { inputs, targets, from, preset, kind, readout, mode, split, training } = job;
   const shared = { inputs, targets, from, preset, kind, readout, mode, split, training };
-  const text = JSON.stringify({ ...shared, method, trials, epochs, trialSeeds, seed, space });
+  const text = JSON.stringify({ version: VERSION, ...shared, method, trials, epochs, trialSeeds, seed, space });
   const path = join(outDir, "sweep.json");
   if (!existsSync(path)) {
     writeFileSync(path, text);

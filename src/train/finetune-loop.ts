@@ -3,7 +3,7 @@ import { planBatches } from "../data/batches.js";
 import type { Corpus } from "../data/corpus.js";
 import { DatasetError } from "../errors.js";
 import { initialise, taskSpecs } from "../model/parameters.js";
-import { taskDropoutInputs, taskTrainingGraph } from "../model/task-graphs.js";
+import { readsGeometry, taskDropoutInputs, taskTrainingGraph } from "../model/task-graphs.js";
 import { Random } from "../random.js";
 import type { LoadedCheckpoint } from "./checkpoint.js";
 import { loadEncoder } from "./encoder-weights.js";
@@ -86,17 +86,17 @@ function* epochOrders(
 
 async function createTrainer(settings: FinetuneSettings, seed: number, options: FinetuneLoopOptions) {
   const { model, task, dropout } = settings;
+  const geometry = readsGeometry(task.mode);
   const trainer = await Trainer.forGraph({
     graph: taskTrainingGraph(model, task, dropout, (name) => isTrained(name, settings)),
-    specs: taskSpecs(model, task.outputs, task.geometry),
+    specs: taskSpecs(model, task.outputs, geometry),
     terms: ["loss"],
     adam: settings.adam,
     rate: (name) => rateOf(name, settings),
     threads: options.threads,
   });
   initialise(trainer.slots, trainer.arena.parameters, Random.fromSeed(seed), "moleblend");
-  if (options.pretrained)
-    loadEncoder(options.pretrained, model, task.geometry, trainer.slots, trainer.arena.parameters);
+  if (options.pretrained) loadEncoder(options.pretrained, model, geometry, trainer.slots, trainer.arena.parameters);
   return trainer;
 }
 
@@ -163,7 +163,7 @@ export async function finetuneSeed(
   const { model, task, dropout, epochs, metric } = settings;
   const trainer = await createTrainer(settings, seed, options);
   const predictor = await TaskPredictor.create({ model, task, targets }, null, { threads: options.threads });
-  const recipe = { geometry: task.geometry, readout: task.readout, dropout: taskDropoutInputs(model, dropout) };
+  const recipe = { mode: task.mode, readout: task.readout, dropout: taskDropoutInputs(model, dropout) };
   const plain = predictionRecipe({ model, task, targets }, null);
   const training = new TaskBatchPool({ corpusDir: corpus.dir, recipe, seed }, options.workers);
   const evaluation = new TaskBatchPool({ corpusDir: corpus.dir, recipe: plain, seed }, options.workers);

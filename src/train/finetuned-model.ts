@@ -8,7 +8,7 @@ import { FINGERPRINT_BYTES } from "../chem/fingerprint.js";
 import { CheckpointError } from "../errors.js";
 import { checkConfig, type DropoutConfig, type ModelConfig } from "../model/config.js";
 import { layoutParameters, type ParameterSlot, taskSpecs } from "../model/parameters.js";
-import type { TaskConfig } from "../model/task-graphs.js";
+import { readsGeometry, type TaskConfig } from "../model/task-graphs.js";
 import type { Json } from "./checkpoint.js";
 import { readFlat } from "./load-arrays.js";
 import { readTensor } from "./safetensors.js";
@@ -17,7 +17,7 @@ import type { Target } from "./task-labels.js";
 
 export const TASK_FILE = "task.json";
 const FORMAT = "moleblend-task";
-const VERSION = 1;
+const VERSION = 2;
 
 /** Parameters of one seed. */
 export interface SeedFile {
@@ -109,11 +109,25 @@ export async function saveFinetuned(dir: string, content: FinetunedContent): Pro
 
 /** Layout of the parameters of a fine-tuned model. */
 export function taskSlots(model: ModelConfig, task: TaskConfig) {
-  return layoutParameters(taskSpecs(model, task.outputs, task.geometry));
+  return layoutParameters(taskSpecs(model, task.outputs, readsGeometry(task.mode)));
 }
 
 export function isFinetuned(dir: string): boolean {
   return existsSync(join(dir, TASK_FILE));
+}
+
+/** Version 1 knew whether 3D relations enter, always beside those of the graph. */
+interface FirstDescription extends Omit<TaskDescription, "version" | "task"> {
+  readonly version: 1;
+  readonly task: Omit<TaskConfig, "mode"> & { readonly geometry: boolean };
+}
+
+function isFirst(content: TaskDescription | FirstDescription): content is FirstDescription {
+  return content.version === 1;
+}
+
+function fromFirst({ task: { geometry, ...task }, ...rest }: FirstDescription): TaskDescription {
+  return { ...rest, version: VERSION, task: { ...task, mode: geometry ? "both" : "2d" } };
 }
 
 /** @throws CheckpointError when the folder holds no fine-tuned model or a damaged one */
@@ -122,13 +136,14 @@ export function readTaskDescription(dir: string): TaskDescription {
   if (!existsSync(path)) {
     throw new CheckpointError(`${dir}: expected the run of a fine-tuned model, got a folder without ${TASK_FILE}`);
   }
-  let content: TaskDescription;
+  let content: TaskDescription | FirstDescription;
   try {
-    content = JSON.parse(readFileSync(path, "utf8")) as TaskDescription;
+    content = JSON.parse(readFileSync(path, "utf8")) as TaskDescription | FirstDescription;
   } catch (cause) {
     throw new CheckpointError(`${path}: expected JSON, got a damaged file`, { cause });
   }
-  if (content?.format !== FORMAT || content.version !== VERSION) {
+  if (content?.format === FORMAT && isFirst(content)) content = fromFirst(content);
+  if (content?.format !== FORMAT || isFirst(content) || content.version !== VERSION) {
     const got = JSON.stringify({ format: content?.format, version: content?.version } satisfies Record<
       string,
       Json | undefined

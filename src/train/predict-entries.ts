@@ -2,7 +2,7 @@
 import type { BatchTensors } from "../blend/tensors.js";
 import { planBatches } from "../data/batches.js";
 import type { Corpus } from "../data/corpus.js";
-import type { TaskConfig } from "../model/task-graphs.js";
+import { readsGeometry, type TaskConfig } from "../model/task-graphs.js";
 import type { TaskBatchPool } from "./task-batch-pool.js";
 import type { TaskData } from "./task-data.js";
 
@@ -20,7 +20,7 @@ export async function predictEntries(
 ): Promise<Float64Array> {
   const { outputs } = task;
   // In 2D all conformers are alike.
-  const most = task.geometry ? conformers : 1;
+  const most = readsGeometry(task.mode) ? conformers : 1;
   const rows: number[] = [];
   const places: number[] = [];
   chosen.forEach((entry, place) => {

@@ -4,26 +4,33 @@ import type { MoleculeDraw } from "../blend/draws.js";
 import { ATOM_MODALITIES, MODALITIES } from "../blend/policy.js";
 import type { BatchTensor, BatchTensors } from "../blend/tensors.js";
 import { atomCount, type Molecule } from "../chem/molecule.js";
+import { DatasetError } from "../errors.js";
 import type { DropoutInput } from "../model/inputs.js";
-import type { Readout } from "../model/task-graphs.js";
+import { type Readout, readsGeometry, type TaskMode } from "../model/task-graphs.js";
 import type { Random } from "../random.js";
 import { graphRelations } from "../relations/graph.js";
 import { dropoutTensors } from "./make-batch.js";
 
 /** Everything that a thread needs to know to make these batches; plain data. */
 export interface TaskRecipe {
-  /** Whether 3D relations enter; molecules without coordinates then show their 2D relations alone. */
-  readonly geometry: boolean;
+  /** In `both`, molecules without coordinates show their 2D relations alone; in `3d` they are refused. */
+  readonly mode: TaskMode;
   readonly readout: Readout;
   readonly dropout: readonly DropoutInput[];
 }
 
-/** Fine-tuning does not blend: every pair and atom shows all there is, without noise. */
-function showEverything(molecule: Molecule, geometry: boolean): MoleculeDraw {
+/**
+ * Fine-tuning does not blend: every pair and atom shows all there is of the mode, without noise.
+ * @throws DatasetError for a molecule without coordinates in `3d`, which would show nothing
+ */
+function showMode(molecule: Molecule, mode: TaskMode): MoleculeDraw {
   const atoms = atomCount(molecule);
-  const positions = geometry ? molecule.positions : null;
-  const pairBits = MODALITIES.spd | MODALITIES.edge | (positions ? MODALITIES.geometry : 0);
-  const atomBits = ATOM_MODALITIES.degree | (positions ? ATOM_MODALITIES.geometry : 0);
+  const positions = readsGeometry(mode) ? molecule.positions : null;
+  if (mode === "3d" && !positions)
+    throw new DatasetError(`molecule "${molecule.name}": 3d mode expects coordinates, got none`);
+  const graph = mode !== "3d";
+  const pairBits = (graph ? MODALITIES.spd | MODALITIES.edge : 0) | (positions ? MODALITIES.geometry : 0);
+  const atomBits = (graph ? ATOM_MODALITIES.degree : 0) | (positions ? ATOM_MODALITIES.geometry : 0);
   return {
     pairs: new Uint8Array(atoms * atoms).fill(pairBits),
     atoms: new Uint8Array(atoms).fill(atomBits),
@@ -45,15 +52,15 @@ function readoutWeights(atoms: readonly number[], tokens: number, readout: Reado
 
 /** @param random the stream of this batch, for dropout; the result is a function of the arguments alone */
 export function makeTaskBatch(molecules: readonly Molecule[], recipe: TaskRecipe, random: Random): BatchTensors {
-  const { geometry, readout, dropout } = recipe;
+  const { mode, readout, dropout } = recipe;
   const graphs = molecules.map(({ atomFeatures, bonds, bondFeatures }) =>
     graphRelations(atomFeatures, bonds, bondFeatures),
   );
-  const draws = molecules.map((molecule) => showEverything(molecule, geometry));
+  const draws = molecules.map((molecule) => showMode(molecule, mode));
   const atoms = graphs.reduce((most, graph) => Math.max(most, graph.atoms), 0);
   const size = { batch: molecules.length, atoms, tokens: atoms + 1 };
   return {
-    ...buildEncoderBatch(graphs, draws, geometry),
+    ...buildEncoderBatch(graphs, draws, readsGeometry(mode)),
     ...(readout === "cls"
       ? {}
       : {

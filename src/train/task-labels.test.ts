@@ -9,7 +9,7 @@ import { finetuneSettings, isTrained, rateOf } from "./task-settings.js";
 
 const missing = Number.NaN;
 const task = (kind: TaskConfig["kind"], outputs: number): TaskConfig => ({
-  ...{ kind, outputs, readout: "cls", geometry: false },
+  ...{ kind, outputs, readout: "cls", mode: "2d" },
 });
 const every = (labels: LabelTable) =>
   Int32Array.from({ length: labels.values.length / labels.names.length }, (_, i) => i);

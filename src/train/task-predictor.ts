@@ -14,8 +14,8 @@ export interface TaskModel {
 
 /** What batches for predictions are made with. @param dropout null for none */
 export function predictionRecipe({ model, task }: TaskModel, dropout: DropoutConfig | null): TaskRecipe {
-  const { geometry, readout } = task;
-  return { geometry, readout, dropout: dropout ? taskDropoutInputs(model, dropout) : [] };
+  const { mode, readout } = task;
+  return { mode, readout, dropout: dropout ? taskDropoutInputs(model, dropout) : [] };
 }
 
 export class TaskPredictor {

@@ -1,5 +1,6 @@
 // moleblend embed: molecules through an encoder.
 import { type Command, Option } from "commander";
+import { TASK_MODES, type TaskMode } from "../../model/task-graphs.js";
 import { type EmbedJob, type EmbedSummary, embed } from "../../tasks/embed.js";
 import { POOLINGS, type Pooling } from "../../tasks/inference/embedding.js";
 import { TABLE_FORMATS, type TableFormat } from "../../tasks/inference/table-writer.js";
@@ -14,7 +15,7 @@ interface EmbedFlags extends InputFlags {
   readonly rejects?: string;
   readonly layer?: number;
   readonly pool: Pooling;
-  readonly mode?: "2d" | "3d";
+  readonly mode?: TaskMode;
   readonly hydrogens?: true;
   readonly maxAtoms?: number;
   readonly threads?: number;
@@ -41,7 +42,11 @@ export function addEmbedCommand(program: Command): void {
         .choices(POOLINGS)
         .default("cls"),
     )
-    .addOption(new Option("--mode <mode>", "3d lets coordinates enter (default: 2d)").choices(["2d", "3d"]))
+    .addOption(
+      new Option("--mode <mode>", "what the model sees: the graph, the coordinates, or both (default: 2d)").choices(
+        TASK_MODES,
+      ),
+    )
     .option("--hydrogens", "keep hydrogens as atoms")
     .option("--max-atoms <count>", "reject molecules with more atoms (default: 256)", positiveInteger)
     .option("--threads <count>", "threads that embed (default: one a core)", positiveInteger)

@@ -61,6 +61,7 @@ function describe(summary: EvaluateSummary): string[] {
     ...alignColumns([
       ["molecules", thousands(summary.molecules)],
       ["without a label", thousands(summary.unlabelled)],
+      ...(summary.unlocated > 0 ? [["without coordinates", thousands(summary.unlocated)]] : []),
       ["rejected", thousands(summary.rejects)],
       ["seen in training", `${thousands(summary.seenInTraining)} (equal fingerprints; they are no test)`],
       ...(summary.out === null ? [] : [["predictions", summary.out]]),

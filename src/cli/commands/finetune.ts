@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { SPLIT_METHODS, type SplitMethod } from "../../data/task-split.js";
 import { PRESETS } from "../../model/config.js";
-import type { Readout, TaskKind } from "../../model/task-graphs.js";
+import { type Readout, TASK_MODES, type TaskKind, type TaskMode } from "../../model/task-graphs.js";
 import { METRIC_HEADER, metricRows } from "../../tasks/finetune/metric-rows.js";
 import { type FinetuneJob, type FinetuneSummary, finetune } from "../../tasks/finetune.js";
 import { BASELINES } from "../../train/baselines/baselines.js";
@@ -29,7 +29,7 @@ interface FinetuneFlags extends ReadingFlags, Omit<FinetuneOverrides, "classWeig
   readonly preset?: string;
   readonly kind: TaskKind | "auto";
   readonly readout: Readout;
-  readonly mode: "2d" | "3d";
+  readonly mode: TaskMode;
   readonly split?: SplitMethod;
   readonly splitSeed: number;
   readonly validation?: number;
@@ -56,7 +56,7 @@ const EXAMPLES = `
 Examples:
   moleblend finetune solubility.csv --targets logS --from runs/pretrain-mini
   moleblend finetune bbbp.csv --dataset bbbp --from runs/pretrain-base --split scaffold --seeds 1,2,3
-  moleblend finetune properties.sdf --targets gap_eV --from runs/pretrain-mini --mode 3d
+  moleblend finetune properties.sdf --targets gap_eV --from runs/pretrain-mini --mode both
   moleblend finetune solubility.csv --targets logS --scratch`;
 
 function seedList(text: string): readonly number[] {
@@ -110,7 +110,9 @@ function addModelOptions(command: Command): void {
         .default("mean"),
     )
     .addOption(
-      new Option("--mode <mode>", "3d lets the coordinates of the molecules enter").choices(["2d", "3d"]).default("2d"),
+      new Option("--mode <mode>", "what the model sees: the graph, the coordinates, or both")
+        .choices(TASK_MODES)
+        .default("2d"),
     )
     .addOption(
       new Option("--preset <name>", "sizes of a model from scratch (default: mini)").choices(Object.keys(PRESETS)),
@@ -155,7 +157,11 @@ function addTrainingOptions(command: Command): void {
     .option("--freeze <what>", "encoder, or embeddings and this many layers: left as they were pretrained", freezeOf)
     .option("--weight-decay <rate>", "decoupled weight decay (default: 0)", nonNegativeNumber)
     .option("--balanced", "give every class the same weight")
-    .option("--average <count>", "conformers whose predictions are averaged, 3d (default: 8)", positiveInteger);
+    .option(
+      "--average <count>",
+      "conformers whose predictions are averaged, 3d and both (default: 8)",
+      positiveInteger,
+    );
 }
 
 /** Only what was given, so that nothing overrides a default. */

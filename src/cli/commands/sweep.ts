@@ -2,6 +2,7 @@
 import { type Command, Option } from "commander";
 import { SPLIT_METHODS, type SplitMethod } from "../../data/task-split.js";
 import { PRESETS } from "../../model/config.js";
+import { TASK_MODES, type TaskMode } from "../../model/task-graphs.js";
 import { type SweepSummary, sweep } from "../../tasks/sweep.js";
 import { METRICS } from "../../train/metrics.js";
 import { integer, nameList, positiveInteger, wholeNumber } from "../arguments.js";
@@ -16,7 +17,7 @@ interface SweepFlags extends ReadingFlags {
   readonly scratch?: true;
   readonly preset?: string;
   readonly targets?: readonly string[];
-  readonly mode: "2d" | "3d";
+  readonly mode: TaskMode;
   readonly split: SplitMethod;
   readonly splitSeed: number;
   readonly method: "random" | "halving";
@@ -45,7 +46,11 @@ export function addSweepCommand(program: Command): void {
     .option("--scratch", "no pretrained model")
     .addOption(new Option("--preset <name>", "sizes of a model from scratch").choices(Object.keys(PRESETS)))
     .option("--targets <names>", "columns to predict, between commas", nameList)
-    .addOption(new Option("--mode <mode>", "whether coordinates enter").choices(["2d", "3d"]).default("2d"))
+    .addOption(
+      new Option("--mode <mode>", "what the model sees: the graph, the coordinates, or both")
+        .choices(TASK_MODES)
+        .default("2d"),
+    )
     .addOption(
       new Option("--split <method>", "how the molecules are split")
         .choices(SPLIT_METHODS.filter((method) => method !== "given"))

@@ -2,12 +2,13 @@
 import { FINGERPRINT_BITS, FINGERPRINT_BYTES, morganFingerprint } from "../../chem/fingerprint.js";
 import { loadRdkit } from "../../chem/rdkit.js";
 import type { Corpus } from "../../data/corpus.js";
-import type { TaskKind } from "../../model/task-graphs.js";
+import type { TaskKind, TaskMode } from "../../model/task-graphs.js";
 import { type BaselineName, type BaselineOptions, runBaseline } from "../../train/baselines/baselines.js";
 import { type BinaryFeatures, unpackFingerprints } from "../../train/baselines/binary-features.js";
 import { taskMetrics } from "../../train/metrics.js";
-import { entryLabels, groupConformers, type TaskData } from "../../train/task-data.js";
+import { entryLabels, type TaskData } from "../../train/task-data.js";
 import { type LabelledInput, openLabelled } from "./labelled-corpus.js";
+import { labelledEntries } from "./labelled-entries.js";
 import { type SplitRequest, splitEntries } from "./split-entries.js";
 import { chooseKind } from "./task-kind.js";
 
@@ -30,16 +31,6 @@ async function entryFingerprints(corpus: Corpus, entries: readonly Int32Array[])
   return unpackFingerprints(bytes, FINGERPRINT_BITS);
 }
 
-/** Entries as `finetune` makes them: conformers joined, molecules without any label left out. */
-function labelledEntries(corpus: Corpus, targets: readonly string[]): Omit<TaskData, "split"> {
-  const columns = targets.map((name) => corpus.labelColumn(name));
-  const entries = groupConformers(corpus, columns).filter(([row]) =>
-    columns.some((column) => !Number.isNaN(column[row])),
-  );
-  const values = Float64Array.from(entries.flatMap(([row]) => columns.map((column) => column[row])));
-  return { entries, labels: { names: targets, values } };
-}
-
 /** The molecules, labels and split of a fine-tuning run. The corpus is the caller's to close. */
 export interface OpenTask {
   readonly corpus: Corpus;
@@ -49,11 +40,16 @@ export interface OpenTask {
   readonly dropped: Int32Array;
 }
 
-export async function openTask(input: LabelledInput, split: SplitRequest, kind?: TaskKind): Promise<OpenTask> {
+/** @param task kind and mode of the run; otherwise the kind follows from the labels, and molecules need no coordinates */
+export async function openTask(
+  input: LabelledInput,
+  split: SplitRequest,
+  task?: { readonly kind: TaskKind; readonly mode: TaskMode },
+): Promise<OpenTask> {
   const { corpus, targets, reader } = await openLabelled(input);
   try {
-    const { entries, labels } = labelledEntries(corpus, targets);
-    const chosen = chooseKind(labels, kind ?? "auto");
+    const { entries, labels } = labelledEntries(corpus, targets, task?.mode ?? "2d");
+    const chosen = chooseKind(labels, task?.kind ?? "auto");
     const firstLabels = Float64Array.from(entries, (_, i) => labels.values[i * targets.length]);
     const { dropped, ...parts } = await splitEntries(corpus, entries, firstLabels, split, reader);
     const data = { entries, labels, split: parts };

@@ -4,7 +4,7 @@ import { atomCount, type Molecule } from "../../chem/molecule.js";
 import { openCorpus } from "../../data/corpus.js";
 import { unpackMolecules } from "../../data/packed-molecules.js";
 import { layoutParameters, taskSpecs } from "../../model/parameters.js";
-import { embeddingGraph } from "../../model/task-graphs.js";
+import { embeddingGraph, readsGeometry } from "../../model/task-graphs.js";
 import { Random } from "../../random.js";
 import { Session } from "../../runtime/session.js";
 import { makeTaskBatch } from "../../train/task-batch.js";
@@ -12,12 +12,12 @@ import type { TaskBatchReply, TaskBatchRequest } from "../../train/task-batch-po
 import { parameterTensors } from "../../train/trainer.js";
 import { type EmbedSetup, poolStates } from "./embedding.js";
 
-async function serve({ corpusDir, config, geometry, layer, pool, parameters }: EmbedSetup): Promise<void> {
+async function serve({ corpusDir, config, mode, layer, pool, parameters }: EmbedSetup): Promise<void> {
   const corpus = corpusDir === null ? null : await openCorpus(corpusDir);
-  const session = await Session.create(embeddingGraph(config, [layer], geometry), { threads: 1 });
-  const { slots } = layoutParameters(taskSpecs(config, 1, geometry));
+  const session = await Session.create(embeddingGraph(config, [layer], readsGeometry(mode)), { threads: 1 });
+  const { slots } = layoutParameters(taskSpecs(config, 1, readsGeometry(mode)));
   const weights = parameterTensors(slots, parameters);
-  const recipe = { geometry, readout: "cls", dropout: [] } as const;
+  const recipe = { mode, readout: "cls", dropout: [] } as const;
   const random = Random.fromSeed(0);
   const membersOf = (molecules: TaskBatchRequest["molecules"]): readonly Molecule[] => {
     if (!(molecules instanceof Int32Array)) return unpackMolecules(molecules);

@@ -1,5 +1,6 @@
 // What an embedding thread is told, and how hidden states become rows.
 import type { ModelConfig } from "../../model/config.js";
+import type { TaskMode } from "../../model/task-graphs.js";
 
 /** cls: the graph token; mean, sum: over the atoms; atoms: one row an atom. */
 export const POOLINGS = ["cls", "mean", "sum", "atoms"] as const;
@@ -8,10 +9,10 @@ export type Pooling = (typeof POOLINGS)[number];
 export interface EmbedSetup {
   readonly corpusDir: string | null;
   readonly config: ModelConfig;
-  readonly geometry: boolean;
+  readonly mode: TaskMode;
   readonly layer: number;
   readonly pool: Pooling;
-  /** Parameters in the layout of `taskSpecs(config, 1, geometry)`. */
+  /** Parameters in the layout of `taskSpecs(config, 1, readsGeometry(mode))`. */
   readonly parameters: Float32Array;
 }
 

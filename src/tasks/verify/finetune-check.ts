@@ -14,7 +14,13 @@ import {
   taskHeadLayout,
   toReference,
 } from "../../model/reference-layout.js";
-import { type Readout, type TaskConfig, taskProbingGraph, taskTrainingGraph } from "../../model/task-graphs.js";
+import {
+  type Readout,
+  readsGeometry,
+  type TaskConfig,
+  taskProbingGraph,
+  taskTrainingGraph,
+} from "../../model/task-graphs.js";
 import { Session, type Tensor } from "../../runtime/session.js";
 import { ADAM_DEFAULTS } from "../../train/adam.js";
 import { readDense, readTensor, type Safetensors } from "../../train/safetensors.js";
@@ -104,7 +110,7 @@ async function checkReadout(
 ): Promise<Comparison[]> {
   const { dir, model, parameters, heads, batch } = context;
   const label = `${context.label}/${variant} ${task.readout}`;
-  const specs = taskSpecs(model, task.outputs, task.geometry);
+  const specs = taskSpecs(model, task.outputs, readsGeometry(task.mode));
   const graph = taskTrainingGraph(model, task, NO_DROPOUT);
   const trainer = await Trainer.forGraph({ graph, specs, terms: ["loss"], adam: ADAM_DEFAULTS });
   const slots = new Map(trainer.slots.map((slot) => [slot.name, slot]));
@@ -204,7 +210,7 @@ export async function checkFinetune(dir: string, label: string): Promise<Compari
   };
   const comparisons: Comparison[] = [];
   for (const [variant, record] of Object.entries(results)) {
-    const [, name, mode] = /^(.+)-(2d|3d)$/.exec(variant) ?? [];
+    const [, name, recorded] = /^(.+)-(2d|3d)$/.exec(variant) ?? [];
     if (!name) continue;
     const opened = openSafetensorsFile(join(dir, `${name}.labels.safetensors`));
     const target = readTensor(opened.file, "target");
@@ -213,11 +219,17 @@ export async function checkFinetune(dir: string, label: string): Promise<Compari
       weights: readTensor(opened.file, "weights").data as Float32Array,
     };
     opened.close();
-    const geometry = mode === "3d";
+    // The reference adds 3D relations to those of the graph.
+    const mode = recorded === "3d" ? "both" : "2d";
     const kind = record.eval?.task_type === "regression" || name.startsWith("reg") ? "regression" : "binary";
-    const feeds = buildBatch(context.batch.graphs, fullDraws(context.batch, geometry), policy("blend"), "distance");
+    const feeds = buildBatch(
+      context.batch.graphs,
+      fullDraws(context.batch, readsGeometry(mode)),
+      policy("blend"),
+      "distance",
+    );
     for (const readout of Object.keys(record.readouts) as Readout[]) {
-      const task: TaskConfig = { kind, outputs: target.shape[1], readout, geometry };
+      const task: TaskConfig = { kind, outputs: target.shape[1], readout, mode };
       comparisons.push(...(await checkReadout(context, variant, record, task, labels, feeds)));
     }
   }
