@@ -69,6 +69,11 @@ export function nameList(text: string, before: readonly string[] = []): readonly
   return names.length > 0 ? [...before, ...names] : refuse("names between commas");
 }
 
+/** Whole numbers between commas. */
+export function seedList(text: string): readonly number[] {
+  return nameList(text).map(wholeNumber);
+}
+
 export function presetList(text: string): readonly string[] {
   const names = nameList(text);
   return names.every((name) => Object.hasOwn(PRESETS, name))

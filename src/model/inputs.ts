@@ -40,7 +40,6 @@ export function dropoutInputs(config: ModelConfig, dropout: DropoutConfig): read
 export class ModelInputs {
   readonly #parameters: ReadonlyMap<string, ParameterSpec>;
   readonly #dropout: ReadonlyMap<string, DropoutInput>;
-  readonly #made = new Map<string, Value>();
   /** Parameters in the order of first use. */
   readonly usedParameters: string[] = [];
   /** Intermediate values worth looking at, by name. */
@@ -51,6 +50,8 @@ export class ModelInputs {
     parameters: readonly ParameterSpec[],
     dropout: readonly DropoutInput[],
     readonly dtype: DataType = "float32",
+    /** Before the names of the parameters, where a graph holds several models. */
+    readonly prefix = "",
   ) {
     this.#parameters = new Map(parameters.map((spec) => [spec.name, spec]));
     this.#dropout = new Map(dropout.map((input) => [input.name, input]));
@@ -64,8 +65,8 @@ export class ModelInputs {
   parameter(name: string): Value {
     const spec = this.#parameters.get(name);
     if (!spec) throw new UnsupportedOpError(`the model has no parameter "${name}"`);
-    if (!this.#made.has(name)) this.usedParameters.push(name);
-    return this.#once(name, this.dtype, spec.shape);
+    if (!this.usedParameters.includes(name)) this.usedParameters.push(name);
+    return this.#once(this.prefix + name, this.dtype, spec.shape);
   }
 
   /** The multipliers of a dropout place, or null where nothing is dropped. */
@@ -80,11 +81,8 @@ export class ModelInputs {
     return value;
   }
 
+  /** The models of one graph read the same inputs. */
   #once(name: string, dtype: DataType, shape: readonly (number | string)[]): Value {
-    const known = this.#made.get(name);
-    if (known) return known;
-    const value = this.graph.input(name, dtype, shape);
-    this.#made.set(name, value);
-    return value;
+    return this.graph.once(`input ${name}`, () => this.graph.input(name, dtype, shape));
   }
 }

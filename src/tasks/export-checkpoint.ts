@@ -7,6 +7,7 @@ import { exportFresh } from "../train/fairseq/export-fresh.js";
 import { exportKept } from "../train/fairseq/export-kept.js";
 import { type ExportSource, type Kept, keptFile, officialTensors } from "../train/fairseq/export-source.js";
 import { KEPT_JSON, KEPT_TENSORS, type KeptReference, tensorsOf } from "../train/fairseq/kept.js";
+import { isFinetuned } from "../train/finetuned-model.js";
 import { checkpointConfig, modelSlots, readFlat } from "../train/load-arrays.js";
 import { encodeSafetensors, type NamedTensor } from "../train/safetensors.js";
 import {
@@ -104,6 +105,9 @@ async function withCheckpoint<T>(
   reference: string | undefined,
   use: (checkpoint: string, source: ExportSource, kept: Kept | null) => Promise<T>,
 ): Promise<T> {
+  if (isFinetuned(path)) {
+    throw new CheckpointError(`${path}: expected a pretraining checkpoint, got a fine-tuned model; export it as ONNX`);
+  }
   const checkpoint = findCheckpoint(path);
   const loaded = loadCheckpoint(checkpoint);
   try {

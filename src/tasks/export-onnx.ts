@@ -1,38 +1,38 @@
 // Writes a trained model as an ONNX file of standard operators, and checks that a fresh session computes the same with it.
 import { rmSync } from "node:fs";
 import { basename } from "node:path";
-import { buildBatch } from "../blend/batch.js";
-import type { MoleculeDraw } from "../blend/draws.js";
-import { ATOM_MODALITIES, MODALITIES, policy } from "../blend/policy.js";
-import { ATOM_FEATURES, BOND_FEATURES } from "../chem/molecule.js";
 import { FIELDS, type FieldName } from "../data/fields.js";
 import { describeFields, PREPROCESSING_VERSION, vocabulary } from "../data/vocabulary.js";
 import { CheckpointError } from "../errors.js";
-import type { ModelConfig } from "../model/config.js";
 import { inferenceGraph, inferenceOutputs } from "../model/inference-graph.js";
+import type { ParameterSlot } from "../model/parameters.js";
 import { encodeModel } from "../onnx/encode.js";
 import type { Graph } from "../onnx/graph.js";
 import { externalData } from "../onnx/initializers.js";
 import { standardGraph } from "../onnx/standard.js";
-import { Random } from "../random.js";
-import { graphRelations } from "../relations/graph.js";
 import { runOnnxFile } from "../runtime/onnx-file.js";
 import { Session, type Tensor } from "../runtime/session.js";
-import { findCheckpoint, loadCheckpoint } from "../train/checkpoint.js";
-import { checkpointConfig, modelSlots, readFlat } from "../train/load-arrays.js";
 import { parameterTensors } from "../train/trainer.js";
 import { writeWhole } from "./export-checkpoint.js";
+import { type OnnxSource, openOnnxSource } from "./export-onnx/onnx-source.js";
+import { sampleBatch } from "./export-onnx/sample-batch.js";
 
 export interface OnnxOptions {
-  /** Names of `inferenceOutputs`; by default the embeddings and the predictions of the heads. */
+  /**
+   * Names of `inferenceOutputs`; by default the embeddings and the predictions of the heads, or of a fine-tuned model the
+   * properties.
+   */
   readonly outputs?: readonly string[];
-  /** Whether the model takes coordinates; true by default. */
+  /** Whether the model takes coordinates; by default if it was trained with them. */
   readonly geometry?: boolean;
+  /** Of a fine-tuned run: the models whose mean is the answer; all by default. */
+  readonly seeds?: readonly number[];
   /** Bytes of parameters from which they go into FILE.data; protobuf ends at 2 GiB. */
   readonly inlineLimit?: number;
 }
 
 export interface OnnxSummary {
+  /** The checkpoint, or the fine-tuned run. */
   readonly checkpoint: string;
   readonly file: string;
   readonly bytes: number;
@@ -48,59 +48,36 @@ export interface OnnxSummary {
 const INLINE_LIMIT = 2 ** 31 - 2 ** 24;
 const TOLERANCE = 1e-4;
 
-function defaultOutputs(config: ModelConfig, geometry: boolean): readonly string[] {
-  const known = inferenceOutputs(config, { geometry });
-  return known.filter((name) => !/^(layer|attention)\./.test(name));
-}
-
-/** A chain of atoms with a branch, every feature within its range. */
-function sampleMolecule(atoms: number, random: Random) {
-  const atomFeatures = Uint8Array.from({ length: atoms * ATOM_FEATURES.length }, (_, i) =>
-    Math.floor(random.uniform() * ATOM_FEATURES[i % ATOM_FEATURES.length].size),
-  );
-  const bonds = Uint16Array.from({ length: 2 * (atoms - 1) }, (_, i) =>
-    i % 2 === 0 ? Math.max(0, (i >> 1) - 1) : (i >> 1) + 1,
-  );
-  const bondFeatures = Uint8Array.from({ length: (atoms - 1) * BOND_FEATURES.length }, (_, i) =>
-    Math.floor(random.uniform() * BOND_FEATURES[i % BOND_FEATURES.length].size),
-  );
-  return graphRelations(atomFeatures, bonds, bondFeatures);
-}
-
-/** Two molecules of different size that show everything they have. */
-function sampleBatch(config: ModelConfig, geometry: boolean): Readonly<Record<string, Tensor>> {
-  const random = Random.fromSeed(1).split("export check");
-  const graphs = [9, 5].map((atoms) => sampleMolecule(atoms, random.split(atoms)));
-  const { spd, edge, geometry: distance } = MODALITIES;
-  const draws = graphs.map(({ atoms }): MoleculeDraw => {
-    const positions = Float32Array.from({ length: atoms * 3 }, (_, i) =>
-      i % 3 === 0 ? 1.2 * Math.floor(i / 3) : random.normal(),
-    );
-    return {
-      pairs: new Uint8Array(atoms * atoms).fill(spd | edge | (geometry ? distance : 0)),
-      atoms: new Uint8Array(atoms).fill(ATOM_MODALITIES.degree | (geometry ? ATOM_MODALITIES.geometry : 0)),
-      noise: new Float32Array(atoms * 3),
-      positions,
-      located: new Uint8Array(atoms).fill(1),
-      usable: true,
-    };
-  });
-  return buildBatch(graphs, draws, policy("blend"), config.geometryTarget);
+function defaultOutputs({ config, property }: OnnxSource, geometry: boolean): readonly string[] {
+  const known = inferenceOutputs(config, { geometry, property });
+  return known.filter((name) => (property ? name.startsWith("property") : !/^(layer|attention)\./.test(name)));
 }
 
 function fieldNames(graph: Graph): readonly FieldName[] {
   return graph.inputs.map(({ name }) => name).filter((name): name is FieldName => Object.hasOwn(FIELDS, name));
 }
 
-function metadata(config: ModelConfig, step: number, outputs: readonly string[], fields: readonly FieldName[]) {
+function metadata({ config, metadata: own }: OnnxSource, outputs: readonly string[], fields: readonly FieldName[]) {
   return {
+    ...own,
     "moleblend.model": JSON.stringify(config),
-    "moleblend.step": String(step),
     "moleblend.preprocessing": String(PREPROCESSING_VERSION),
     "moleblend.vocabulary": JSON.stringify(vocabulary()),
     "moleblend.inputs": JSON.stringify(describeFields(fields)),
     "moleblend.outputs": JSON.stringify(outputs),
   };
+}
+
+/** Of every model the parameters that the graph takes: a fine-tuned model has no pair heads, and few outputs need all. */
+function readParameters({ slots, members }: OnnxSource, graph: Graph): Readonly<Record<string, Tensor>> {
+  const taken = new Set(graph.inputs.map(({ name }) => name));
+  const parameters: Record<string, Tensor> = {};
+  for (const { prefix, read } of members) {
+    const wanted = ({ name }: ParameterSlot) => taken.has(prefix + name);
+    const tensors = parameterTensors(slots.filter(wanted), read(wanted));
+    for (const [name, tensor] of Object.entries(tensors)) parameters[prefix + name] = tensor;
+  }
+  return parameters;
 }
 
 /** Largest absolute difference over the largest absolute value, over all outputs. */
@@ -127,35 +104,19 @@ function deviation(a: Readonly<Record<string, Tensor>>, b: Readonly<Record<strin
 
 /**
  * Writes FILE.onnx, and FILE.data beside it where the parameters do not fit into one file of protobuf.
- * @param path a checkpoint, a run, or a folder of checkpoints
- * @throws ConfigError for an unknown output; CheckpointError when the checkpoint is damaged or the file computes otherwise
+ * @param path a checkpoint, a run, a folder of checkpoints, or the run of a fine-tuned model
+ * @throws ConfigError for an unknown output or seed; CheckpointError when the checkpoint is damaged or the file computes otherwise
  */
 export async function exportOnnx(path: string, file: string, options: OnnxOptions = {}): Promise<OnnxSummary> {
   const { geometry = true, inlineLimit = INLINE_LIMIT } = options;
-  const checkpoint = findCheckpoint(path);
-  const loaded = loadCheckpoint(checkpoint);
+  const source = openOnnxSource(path, options.seeds);
   try {
-    const config = checkpointConfig(loaded);
-    const outputs = options.outputs ?? defaultOutputs(config, geometry);
-    const graph = inferenceGraph(config, outputs, { geometry });
-    const { slots: all, length } = modelSlots(config);
-    // A fine-tuned model has no pair heads: what the outputs need must be there, and nothing else.
-    const slots = all.filter(({ name }) => graph.inputs.some((input) => input.name === name));
-    const flat = readFlat(loaded.model, slots, length);
-    const standard = standardGraph(graph);
-    const parameters = parameterTensors(slots, flat);
-    const initializers = new Map(Object.entries(parameters).map(([name, { data }]) => [name, data as Float32Array]));
-    const outside = 4 * slots.reduce((sum, { size }) => sum + size, 0) > inlineLimit;
-    const dataFile = outside ? `${file}.data` : null;
-    const model = encodeModel(standard, {
-      initializers,
-      metadata: metadata(config, loaded.state.step, outputs, fieldNames(standard)),
-      ...(dataFile ? { externalFile: basename(dataFile) } : {}),
-    });
-    if (dataFile) await writeWhole(dataFile, externalData(standard, initializers));
-    const { bytes } = await writeWhole(file, [model]);
+    const outputs = options.outputs ?? defaultOutputs(source, geometry);
+    const graph = inferenceGraph(source.config, outputs, { geometry, property: source.property });
+    const parameters = readParameters(source, graph);
+    const { bytes, dataFile } = await writeModel(source, graph, parameters, file, inlineLimit);
 
-    const batch = sampleBatch(config, geometry);
+    const batch = sampleBatch(source.config, fieldNames(graph).includes("distance"));
     const session = await Session.create(graph, { threads: 1 });
     const expected = await session.run({ ...batch, ...parameters });
     await session.close();
@@ -165,8 +126,31 @@ export async function exportOnnx(path: string, file: string, options: OnnxOption
       for (const written of [file, dataFile]) if (written) rmSync(written, { force: true });
       throw new CheckpointError(`${file}: a fresh session differs by ${difference}, expected at most ${TOLERANCE}`);
     }
-    return { checkpoint, file, bytes, data: dataFile, inputs: got.inputs, outputs: got.outputs, deviation: difference };
+    const { inputs, outputs: given } = got;
+    return { checkpoint: source.path, file, bytes, data: dataFile, inputs, outputs: given, deviation: difference };
   } finally {
-    loaded.close();
+    source.close();
   }
+}
+
+async function writeModel(
+  source: OnnxSource,
+  graph: Graph,
+  parameters: Readonly<Record<string, Tensor>>,
+  file: string,
+  inlineLimit: number,
+): Promise<{ bytes: number; dataFile: string | null }> {
+  const standard = standardGraph(graph);
+  const initializers = new Map(Object.entries(parameters).map(([name, { data }]) => [name, data as Float32Array]));
+  const size = [...initializers.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const dataFile = size > inlineLimit ? `${file}.data` : null;
+  const names = graph.outputs.map(({ name }) => name);
+  const model = encodeModel(standard, {
+    initializers,
+    metadata: metadata(source, names, fieldNames(standard)),
+    ...(dataFile ? { externalFile: basename(dataFile) } : {}),
+  });
+  if (dataFile) await writeWhole(dataFile, externalData(standard, initializers));
+  const { bytes } = await writeWhole(file, [model]);
+  return { bytes, dataFile };
 }

@@ -5,7 +5,7 @@ import { PRESETS } from "../../model/config.js";
 import { type BenchmarkSummary, benchmarkMoleculenet, MOLECULENET_SETS } from "../../tasks/benchmark.js";
 import { BENCHMARK_METHODS, type BenchmarkMethod } from "../../tasks/benchmark-table.js";
 import type { FinetuneOverrides } from "../../train/task-settings.js";
-import { nameList, positiveInteger, positiveNumber, shareBelowOne, wholeNumber } from "../arguments.js";
+import { nameList, positiveInteger, positiveNumber, seedList, shareBelowOne } from "../arguments.js";
 import { commandLine, printJson, printLines, printRemark } from "../output.js";
 import { listenForStop } from "../stop-request.js";
 
@@ -29,8 +29,6 @@ function methodList(text: string): readonly BenchmarkMethod[] {
   if (unknown === undefined) return names as readonly BenchmarkMethod[];
   throw new InvalidArgumentError(`Expected some of ${BENCHMARK_METHODS.join(", ")} between commas.`);
 }
-
-const seedList = (text: string) => nameList(text).map(wholeNumber);
 
 export function addBenchmarkCommand(program: Command): void {
   const benchmark = program.command("benchmark").summary("compare methods on public data sets");

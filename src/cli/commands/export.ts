@@ -1,8 +1,8 @@
-// moleblend export: a checkpoint of ours → fairseq, safetensors or ONNX.
+// moleblend export: a checkpoint or a fine-tuned model of ours → fairseq, safetensors or ONNX.
 import { type Command, Option } from "commander";
 import { exportFairseq, exportSafetensors, type TensorNames } from "../../tasks/export-checkpoint.js";
 import { exportOnnx } from "../../tasks/export-onnx.js";
-import { nameList } from "../arguments.js";
+import { nameList, seedList } from "../arguments.js";
 import { UsageError } from "../failure.js";
 import { alignColumns, printJson, printLines, thousands } from "../output.js";
 
@@ -12,6 +12,7 @@ interface ExportFlags {
   readonly reference?: string;
   readonly names?: TensorNames;
   readonly outputs?: readonly string[];
+  readonly seeds?: readonly number[];
   readonly geometry: boolean;
   readonly json?: true;
 }
@@ -20,6 +21,7 @@ const EXAMPLES = `
 Examples:
   moleblend export runs/pretrain-mini --format onnx --out model.onnx
   moleblend export runs/pretrain-mini --format onnx --outputs cls,mean,attention.0 --out model.onnx
+  moleblend export runs/finetune-logs --format onnx --out logs.onnx
   moleblend export runs/official --format fairseq --out checkpoint.pt`;
 
 export function addExportCommand(program: Command): void {
@@ -29,7 +31,10 @@ export function addExportCommand(program: Command): void {
     .description(
       "Writes a checkpoint as fairseq's checkpoint of the official code, as safetensors, or as an ONNX model of standard operators.",
     )
-    .argument("<checkpoint>", "a checkpoint, a run (its newest checkpoint), or a folder of checkpoints")
+    .argument(
+      "<checkpoint>",
+      "a checkpoint, a run (its newest checkpoint), a folder of checkpoints; onnx: or a fine-tuned run",
+    )
     .addOption(
       new Option("-f, --format <name>", "what to write")
         .choices(["fairseq", "safetensors", "onnx"])
@@ -45,9 +50,10 @@ export function addExportCommand(program: Command): void {
     .option("--reference <folder>", "fairseq, safetensors: an import whose unused rows and settings are written back")
     .option(
       "--outputs <names>",
-      "onnx: cls, mean, atoms, layer.N, attention.N, pair.spd, pair.edge, pair.distance or pair.displacement, noise (default: all but layers and attention)",
+      "onnx: property and property.std of a fine-tuned run (default there); cls, mean, atoms, layer.N, attention.N; pair.spd, pair.edge, pair.distance or pair.displacement, noise of a pretrained model (default there: all but layers and attention)",
       nameList,
     )
+    .option("--seeds <numbers>", "onnx: models of a fine-tuned run to average (default: all)", seedList)
     .option("--no-geometry", "onnx: a model of the 2D graph alone, which takes no coordinates")
     .option("--json", "print one JSON document on stdout")
     .addHelpText("after", EXAMPLES)
@@ -60,13 +66,14 @@ export function addExportCommand(program: Command): void {
 }
 
 /** @throws UsageError for an option that the format has no use for */
-function refuseForeign({ format, names, reference, outputs, geometry }: ExportFlags): void {
+function refuseForeign({ format, names, reference, outputs, seeds, geometry }: ExportFlags): void {
   const refuse = (option: string, formats: string) => {
     throw new UsageError(`${option} goes with --format ${formats}, not with ${format}`);
   };
   if (names !== undefined && format !== "safetensors") refuse("--names", "safetensors");
   if (reference !== undefined && format === "onnx") refuse("--reference", "fairseq or safetensors");
   if (outputs !== undefined && format !== "onnx") refuse("--outputs", "onnx");
+  if (seeds !== undefined && format !== "onnx") refuse("--seeds", "onnx");
   if (!geometry && format !== "onnx") refuse("--no-geometry", "onnx");
 }
 
@@ -77,7 +84,8 @@ function write(checkpoint: string, flags: ExportFlags): Promise<Summary> {
   if (flags.format === "fairseq") return exportFairseq(checkpoint, flags.out, kept);
   if (flags.format === "safetensors") return exportSafetensors(checkpoint, flags.out, flags.names ?? "official", kept);
   const outputs = flags.outputs === undefined ? {} : { outputs: flags.outputs };
-  return exportOnnx(checkpoint, flags.out, { geometry: flags.geometry, ...outputs });
+  const seeds = flags.seeds === undefined ? {} : { seeds: flags.seeds };
+  return exportOnnx(checkpoint, flags.out, { geometry: flags.geometry, ...outputs, ...seeds });
 }
 
 function describe(summary: Summary): string[] {
