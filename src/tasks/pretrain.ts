@@ -4,12 +4,20 @@ import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { isCorpus } from "../data/manifest.js";
 import { ConfigError } from "../errors.js";
-import { type Json, type LoadedCheckpoint, loadLatest, saveCheckpoint } from "../train/checkpoint.js";
+import {
+  attachmentsOf,
+  type Json,
+  type LoadedCheckpoint,
+  listCheckpoints,
+  loadLatest,
+  saveCheckpoint,
+} from "../train/checkpoint.js";
 import type { HeldOut } from "../train/heldout.js";
+import { checkpointConfig } from "../train/load-arrays.js";
 import { type LoopResult, pretrainLoop } from "../train/loop.js";
 import { createProgress, type Progress, type ProgressMode } from "../train/progress.js";
 import { openRunLog } from "../train/run-log.js";
-import type { PretrainSettings } from "../train/settings.js";
+import { type PretrainSettings, rescheduled, type ScheduleOverrides } from "../train/settings.js";
 import { openEventWriter } from "../train/tensorboard.js";
 import { corpusFromInput } from "./corpus-input.js";
 import type { PrepareOptions, PrepareSummary } from "./prepare.js";
@@ -22,8 +30,10 @@ export interface PretrainJob {
   readonly runsDir: string;
   /** Name of this run; by default the preset with the first free number. */
   readonly name?: string;
-  /** Goes on with the run of this name from its latest checkpoint. */
+  /** Goes on with the run of this name, or with an imported checkpoint, from its latest checkpoint. */
   readonly resume?: boolean;
+  /** What an import is trained with from here on, in the place of what its file says. */
+  readonly schedule?: ScheduleOverrides;
   readonly settings: PretrainSettings;
   readonly prepare?: PrepareOptions;
   /** Called when the molecules are there: with what was done, or null where a corpus was there already. */
@@ -93,21 +103,48 @@ function newRunDir({ runsDir, name, settings }: PretrainJob): string {
   }
 }
 
+/** Whether a folder is an import that was not trained further yet: it has a checkpoint, but no corpus. */
+export function isFreshImport(runDir: string): boolean {
+  return !existsSync(join(runDir, CONFIG)) && listCheckpoints(join(runDir, "checkpoints")).length > 0;
+}
+
 interface Opened {
   readonly run: string;
   readonly settings: PretrainSettings;
   readonly inputs: readonly string[];
   readonly resume: LoadedCheckpoint | null;
+  /** Settings and corpus are new. */
+  readonly begins: boolean;
+}
+
+/** The first training of an import here: its settings, but for the schedule, and molecules of the job. */
+function openImport(run: string, { inputs, schedule = {} }: PretrainJob): Opened {
+  const resume = loadLatest(join(run, "checkpoints")) as LoadedCheckpoint;
+  try {
+    checkpointConfig(resume);
+    const settings = rescheduled(resume.state.config as unknown as PretrainSettings, schedule);
+    const { step } = resume.state;
+    if (settings.steps <= step)
+      throw new ConfigError(`${run}: steps: expected more than the ${step} updates done, got ${settings.steps}`);
+    return { run, settings, inputs, resume, begins: true };
+  } catch (error) {
+    resume.close();
+    throw error;
+  }
 }
 
 /** A resumed run keeps the settings and the corpus it was started with. */
 function openRun(job: PretrainJob): Opened {
-  if (!job.resume) return { run: newRunDir(job), settings: job.settings, inputs: job.inputs, resume: null };
+  if (!job.resume) {
+    return { run: newRunDir(job), settings: job.settings, inputs: job.inputs, resume: null, begins: true };
+  }
   const run = join(job.runsDir, job.name ?? `pretrain-${job.settings.preset}`);
+  if (isFreshImport(run)) return openImport(run, job);
   const { settings, corpus } = runSettings(run);
   if (!isCorpus(corpus))
     throw new ConfigError(`${run}: its corpus ${corpus} is gone; prepare it there again to resume`);
-  return { run, settings, inputs: [corpus], resume: loadLatest(join(run, "checkpoints")) };
+  const resume = loadLatest(join(run, "checkpoints"));
+  return { run, settings, inputs: [corpus], resume, begins: resume === null };
 }
 
 /**
@@ -115,11 +152,11 @@ function openRun(job: PretrainJob): Opened {
  * @throws ConfigError, DatasetError, CheckpointError
  */
 export async function pretrain(job: PretrainJob): Promise<PretrainSummary> {
-  const { run, settings, inputs, resume } = openRun(job);
+  const { run, settings, inputs, resume, begins } = openRun(job);
   const { corpus, prepared } = await corpusFromInput(inputs, join(job.runsDir, "corpora"), job.prepare);
   job.onPrepared?.(prepared);
   mkdirSync(run, { recursive: true });
-  if (!resume) writeConfig(run, { settings, corpus: resolve(corpus.dir) });
+  if (begins) writeConfig(run, { settings, corpus: resolve(corpus.dir) });
   const from = resume?.state.step ?? 0;
   const log = openRunLog(join(run, "metrics.jsonl"), from);
   const events = openEventWriter(join(run, "tensorboard"), { firstStep: from + 1 });
@@ -134,6 +171,8 @@ export async function pretrain(job: PretrainJob): Promise<PretrainSummary> {
     log.append({ step, ...values });
     events.scalars(step, values);
   };
+  // What an import kept of its file goes from checkpoint to checkpoint, so that an export can write it back.
+  let carried = resume ? attachmentsOf(resume.path) : [];
   let result: LoopResult;
   try {
     result = await pretrainLoop(
@@ -149,11 +188,9 @@ export async function pretrain(job: PretrainJob): Promise<PretrainSummary> {
         },
         onCheckpoint: async (state, model, optimizer) => {
           log.sync();
-          await saveCheckpoint(
-            join(run, "checkpoints"),
-            { state, model, optimizer },
-            { keep: settings.keepCheckpoints },
-          );
+          const content = { state, model, optimizer, attachments: carried };
+          const saved = await saveCheckpoint(join(run, "checkpoints"), content, { keep: settings.keepCheckpoints });
+          carried = attachmentsOf(saved);
         },
         ...(job.shouldStop ? { shouldStop: job.shouldStop } : {}),
       },

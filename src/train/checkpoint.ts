@@ -10,7 +10,7 @@ import { mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckpointError } from "../errors.js";
 import type { NamedTensor, Safetensors } from "./safetensors.js";
-import { compareSums, openSafetensorsFile, writeDurably, writeSafetensorsFile } from "./safetensors-file.js";
+import { compareSums, fileParts, openSafetensorsFile, writeDurably, writeSafetensorsFile } from "./safetensors-file.js";
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -30,12 +30,19 @@ export interface TrainingState {
   readonly unlogged?: { readonly steps: number; readonly sums: Readonly<Record<string, number | null>> };
 }
 
+/** A further file of a checkpoint, listed with its checksum; `findAttachment` finds it. */
+export interface Attachment {
+  readonly name: string;
+  readonly parts: Iterable<Uint8Array>;
+  /** Of what the parts should be, in hex, where it is known. */
+  readonly sha256?: string;
+}
+
 export interface CheckpointContent {
   readonly state: TrainingState;
   readonly model: readonly NamedTensor[];
   readonly optimizer: readonly NamedTensor[];
-  /** Further files of the folder, listed with their checksums; `findAttachment` finds them. */
-  readonly attachments?: readonly { readonly name: string; readonly parts: Iterable<Uint8Array> }[];
+  readonly attachments?: readonly Attachment[];
 }
 
 export interface SaveOptions {
@@ -88,7 +95,7 @@ export function listCheckpoints(directory: string): CheckpointPlace[] {
 
 /**
  * Writes DIR/checkpoint-STEP and removes those that are too old. Returns when the disk has it. One writer at a time.
- * @throws CheckpointError if `keep` is less than 1 or a tensor contradicts its shape.
+ * @throws CheckpointError if `keep` is less than 1, a tensor contradicts its shape or an attachment its checksum.
  */
 export async function saveCheckpoint(
   directory: string,
@@ -109,7 +116,11 @@ export async function saveCheckpoint(
     [await writeSafetensorsFile(join(writing, OPTIMIZER), optimizer), OPTIMIZER],
     [await writeDurably(join(writing, STATE), [encodeText(encodeState(state))]), STATE],
   ];
-  for (const { name: file, parts } of attachments) sums.push([await writeDurably(join(writing, file), parts), file]);
+  for (const { name: file, parts, sha256 } of attachments) {
+    const sum = await writeDurably(join(writing, file), parts);
+    if (sha256 !== undefined) compareSums(`${file} as it is carried along`, sha256, sum);
+    sums.push([sum, file]);
+  }
   await writeDurably(join(writing, SUMS), [encodeText(sums.map(([sum, file]) => `${sum}  ${file}\n`).join(""))]);
   await syncFolder(writing);
 
@@ -202,17 +213,20 @@ export function loadCheckpoint(path: string): LoadedCheckpoint {
 type SummedFile = typeof MODEL | typeof OPTIMIZER | typeof STATE;
 
 function readSums(file: string): Record<SummedFile, string> {
+  const sums = listedSums(file);
   const sumOf = (name: SummedFile): string => {
-    const sum = sumIn(file, name);
+    const sum = sums.get(name);
     if (!sum) throw new CheckpointError(`${file}: damaged: expected a SHA-256 of ${name}, got none`);
     return sum;
   };
   return { [MODEL]: sumOf(MODEL), [OPTIMIZER]: sumOf(OPTIMIZER), [STATE]: sumOf(STATE) };
 }
 
-function sumIn(file: string, name: string): string | undefined {
+/** SHA-256 in hex of every file that is listed, by name. */
+function listedSums(file: string): ReadonlyMap<string, string> {
   const lines = new TextDecoder().decode(readBytes(file)).split("\n");
-  return lines.map((line) => /^([0-9a-f]{64}) {2}(.*)$/.exec(line)).find((match) => match?.[2] === name)?.[1];
+  const matches = lines.map((line) => /^([0-9a-f]{64}) {2}(.*)$/.exec(line));
+  return new Map(matches.flatMap((match) => (match ? [[match[2], match[1]] as const] : [])));
 }
 
 /**
@@ -220,8 +234,15 @@ function sumIn(file: string, name: string): string | undefined {
  * @throws CheckpointError if the checkpoint has no list of checksums
  */
 export function findAttachment(checkpoint: string, name: string): { path: string; sha256: string } | null {
-  const sha256 = sumIn(join(checkpoint, SUMS), name);
+  const sha256 = listedSums(join(checkpoint, SUMS)).get(name);
   return sha256 === undefined ? null : { path: join(checkpoint, name), sha256 };
+}
+
+/** Everything that a checkpoint holds beside training's own files, to be carried into the next one. */
+export function attachmentsOf(checkpoint: string): readonly Attachment[] {
+  const own = new Set<string>([MODEL, OPTIMIZER, STATE]);
+  const others = [...listedSums(join(checkpoint, SUMS))].filter(([name]) => !own.has(name));
+  return others.map(([name, sha256]) => ({ name, sha256, parts: fileParts(join(checkpoint, name)) }));
 }
 
 /** The checkpoint that a path means: itself, or the newest one of a run or of a folder of checkpoints. */

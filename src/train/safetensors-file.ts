@@ -37,11 +37,25 @@ export function openByteSource(path: string): OpenSource {
   return { source: { name: path, byteLength: fstatSync(descriptor).size, read }, close: () => closeSync(descriptor) };
 }
 
+function* partsOf({ byteLength, read }: ByteSource): Generator<Uint8Array> {
+  for (let at = 0; at < byteLength; at += CHUNK) yield read(at, Math.min(at + CHUNK, byteLength));
+}
+
 /** SHA-256 in hex of a whole file. */
-export function hashSource({ byteLength, read }: ByteSource): string {
+export function hashSource(source: ByteSource): string {
   const hash = createHash("sha256");
-  for (let at = 0; at < byteLength; at += CHUNK) hash.update(read(at, Math.min(at + CHUNK, byteLength)));
+  for (const part of partsOf(source)) hash.update(part);
   return hash.digest("hex");
+}
+
+/** The bytes of a file, which is open while they are taken. @throws CheckpointError if it is missing or cannot be read */
+export function* fileParts(path: string): Generator<Uint8Array> {
+  const { source, close } = openByteSource(path);
+  try {
+    yield* partsOf(source);
+  } finally {
+    close();
+  }
 }
 
 /**

@@ -62,12 +62,8 @@ const CLIP = 5;
 /** Padded pairs a batch, in multiples of its padded tokens: what keeps a batch of large molecules in memory. */
 const PAIRS_PER_TOKEN = 32;
 
-export interface SettingOverrides extends PolicyOptions {
-  readonly policy?: string;
-  readonly target?: GeometryTarget;
-  readonly noise?: number;
-  readonly rotate?: boolean;
-  readonly maskPerBatch?: boolean;
+/** How long and in what portions is trained; neither the model nor what it learns. */
+export interface ScheduleOverrides {
   readonly steps?: number;
   readonly learningRate?: number;
   readonly warmupSteps?: number;
@@ -76,11 +72,19 @@ export interface SettingOverrides extends PolicyOptions {
   readonly batchSize?: number;
   readonly accumulate?: number;
   readonly validation?: number;
-  readonly seed?: number;
   readonly logEvery?: number;
   readonly evaluateEvery?: number;
   readonly checkpointEvery?: number;
   readonly keepCheckpoints?: number;
+}
+
+export interface SettingOverrides extends PolicyOptions, ScheduleOverrides {
+  readonly policy?: string;
+  readonly target?: GeometryTarget;
+  readonly noise?: number;
+  readonly rotate?: boolean;
+  readonly maskPerBatch?: boolean;
+  readonly seed?: number;
   readonly lossWeights?: LossWeights;
   /** Overrides every dropout probability. */
   readonly dropout?: number;
@@ -105,7 +109,7 @@ export function pretrainSettings(presetName: string, overrides: SettingOverrides
   const scale = overrides.noise ?? REFERENCE_NOISE;
   if (!(scale >= 0 && Number.isFinite(scale))) throw new ConfigError(`noise: expected 0 Å or more, got ${scale}`);
   const learningRate = overrides.learningRate ?? schedule.learningRate;
-  if (!(learningRate > 0)) throw new ConfigError(`learning-rate: expected a positive number, got ${learningRate}`);
+  checkRate(learningRate);
   const every = (fallback: number) => Math.max(1, Math.min(fallback, steps));
   return {
     preset: presetName,
@@ -129,10 +133,7 @@ export function pretrainSettings(presetName: string, overrides: SettingOverrides
     learningRate,
     warmupSteps: overrides.warmupSteps ?? Math.min(schedule.warmupSteps, Math.ceil(steps / 10)),
     steps,
-    batches:
-      overrides.batchSize === undefined
-        ? { maxTokens, maxPairs: maxTokens * PAIRS_PER_TOKEN }
-        : { fixed: positive("batch-size", overrides.batchSize) },
+    batches: batchesOf(maxTokens, overrides.batchSize),
     accumulate: positive("accumulate", overrides.accumulate ?? 1),
     validation: overrides.validation ?? 0.05,
     seed: overrides.seed ?? 1,
@@ -141,6 +142,42 @@ export function pretrainSettings(presetName: string, overrides: SettingOverrides
     checkpointEvery: positive("checkpoint-every", overrides.checkpointEvery ?? every(500)),
     keepCheckpoints: positive("keep-checkpoints", overrides.keepCheckpoints ?? 2),
   };
+}
+
+/**
+ * Settings under which a model that was trained elsewhere goes on here.
+ * @throws ConfigError naming the option, what was expected and what came
+ */
+export function rescheduled(settings: PretrainSettings, overrides: ScheduleOverrides): PretrainSettings {
+  const { maxTokens, batchSize, ...rest } = overrides;
+  for (const name of [
+    "steps",
+    "accumulate",
+    "logEvery",
+    "evaluateEvery",
+    "checkpointEvery",
+    "keepCheckpoints",
+  ] as const) {
+    const value = rest[name];
+    if (value !== undefined) positive(name, value);
+  }
+  if (rest.learningRate !== undefined) checkRate(rest.learningRate);
+  const anew = maxTokens !== undefined || batchSize !== undefined;
+  const batches = anew ? { batches: batchesOf(positive("max-tokens", maxTokens ?? 1), batchSize) } : {};
+  const changed = { ...settings, ...rest, ...batches };
+  const { steps, warmupSteps } = changed;
+  if (warmupSteps < steps) return changed;
+  throw new ConfigError(`warmup-steps: expected fewer than the ${steps} steps in all, got ${warmupSteps}`);
+}
+
+function batchesOf(maxTokens: number, batchSize: number | undefined): BatchOptions {
+  return batchSize === undefined
+    ? { maxTokens, maxPairs: maxTokens * PAIRS_PER_TOKEN }
+    : { fixed: positive("batch-size", batchSize) };
+}
+
+function checkRate(learningRate: number): void {
+  if (!(learningRate > 0)) throw new ConfigError(`learning-rate: expected a positive number, got ${learningRate}`);
 }
 
 function positive(name: string, value: number): number {

@@ -1,11 +1,11 @@
 // moleblend pretrain: molecules → a pretrained model, with checkpoints, logs and a report.
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 import { type Command, Option } from "commander";
 import { POLICY_NAMES } from "../../blend/policy.js";
 import { PRESETS } from "../../model/config.js";
-import { type PretrainJob, type PretrainSummary, pretrain } from "../../tasks/pretrain.js";
+import { isFreshImport, type PretrainJob, type PretrainSummary, pretrain } from "../../tasks/pretrain.js";
 import { HELD_OUT_HEADER, heldOutRows } from "../../tasks/pretrain-report.js";
-import { pretrainSettings, type SettingOverrides } from "../../train/settings.js";
+import { pretrainSettings, type ScheduleOverrides, type SettingOverrides } from "../../train/settings.js";
 import {
   blendProbabilities,
   integer,
@@ -37,11 +37,34 @@ interface PretrainFlags extends SettingOverrides, ReadingFlags {
 /** What a resumed run may be given; all else was settled when it began. */
 const FREE_ON_RESUME = new Set(["preset", "name", "runs", "resume", "threads", "workers", "quiet", "json"]);
 
+/** What an imported checkpoint has settled: the model, and what it learns. */
+const FIXED_BY_IMPORT = new Set([
+  ...[
+    "policy",
+    "probabilities",
+    "hiddenShare",
+    "target",
+    "noise",
+    "rotate",
+    "maskPerBatch",
+    "dropout",
+    "official",
+    "seed",
+  ],
+]);
+
+/** What training further on an import chooses anew. */
+const SCHEDULE = [
+  ...["steps", "maxTokens", "batchSize", "accumulate", "learningRate", "warmupSteps", "validation"],
+  ...["logEvery", "evaluateEvery", "checkpointEvery", "keepCheckpoints"],
+] as const satisfies readonly (keyof ScheduleOverrides)[];
+
 const EXAMPLES = `
 Examples:
   moleblend pretrain                                   the embedded molecules, preset mini
   moleblend pretrain molecules.sdf.gz --preset base --batch-size 64 --seed 7
-  moleblend pretrain --resume pretrain-mini            go on with a run that was stopped`;
+  moleblend pretrain --resume pretrain-mini            go on with a run that was stopped
+  moleblend pretrain corpus --resume official --steps 1010000      go on with an import`;
 
 export function addPretrainCommand(program: Command): void {
   const command = program
@@ -56,7 +79,7 @@ export function addPretrainCommand(program: Command): void {
   addRunOptions(command);
   addReadingOptions(command);
   command.addHelpText("after", EXAMPLES).action((inputs: string[], flags: PretrainFlags, self: Command) => {
-    if (flags.resume) refuseSettings(inputs, self);
+    if (flags.resume) refuseSettings(inputs, flags, self);
     return runPretrain(inputs, flags, self);
   });
 }
@@ -118,24 +141,36 @@ function addRunOptions(command: Command): void {
     .optionsGroup("Run:")
     .option("--name <name>", "name of the run (default: pretrain-PRESET with a free number)")
     .option("--runs <folder>", "folder of all runs", "runs")
-    .option("--resume [name]", "go on with a run from its latest checkpoint, with its own settings")
+    .option(
+      "--resume [name]",
+      "go on with a run from its latest checkpoint, with its own settings; with an import on these molecules",
+    )
     .option("--threads <count>", "threads of the runtime (default: one a core)", positiveInteger)
     .option("--workers <count>", "threads that make batches (default: 1)", positiveInteger)
     .option("-q, --quiet", "no progress")
     .option("--json", "print one JSON document on stdout");
 }
 
-/** @throws UsageError where a resumed run is given what it was started with */
-function refuseSettings(inputs: readonly string[], command: Command): void {
+/** @throws UsageError where a resumed run is given what it was started with, or an import another model */
+function refuseSettings(inputs: readonly string[], flags: PretrainFlags, command: Command): void {
+  const imported = isFreshImport(join(flags.runs, runName(flags) ?? `pretrain-${flags.preset}`));
+  const fixed = (option: string) => (imported ? FIXED_BY_IMPORT.has(option) : !FREE_ON_RESUME.has(option));
   const given = command.options
     .filter((option) => command.getOptionValueSource(option.attributeName()) === "cli")
-    .filter((option) => !FREE_ON_RESUME.has(option.attributeName()))
+    .filter((option) => fixed(option.attributeName()))
     .map((option) => option.long ?? option.flags);
-  const refused = [...new Set(given), ...inputs];
+  const refused = [...new Set(given), ...(imported ? [] : inputs)];
   if (refused.length === 0) return;
-  throw new UsageError(
-    `--resume goes on with the settings and the molecules of the run; leave out ${refused.join(", ")}`,
-  );
+  const what = imported ? "the model and the objective of the import" : "the settings and the molecules of the run";
+  throw new UsageError(`--resume goes on with ${what}; leave out ${refused.join(", ")}`);
+}
+
+function runName({ resume, name }: PretrainFlags): string | undefined {
+  return typeof resume === "string" ? resume : name;
+}
+
+function scheduleOf(flags: PretrainFlags): ScheduleOverrides {
+  return Object.fromEntries(SCHEDULE.flatMap((name) => (flags[name] === undefined ? [] : [[name, flags[name]]])));
 }
 
 function jobOf(inputs: readonly string[], flags: PretrainFlags, name: string | undefined): PretrainJob {
@@ -143,7 +178,7 @@ function jobOf(inputs: readonly string[], flags: PretrainFlags, name: string | u
     inputs: inputs.length > 0 ? inputs : [embeddedMolecules()],
     runsDir: flags.runs,
     ...(name === undefined ? {} : { name }),
-    resume: flags.resume !== undefined,
+    ...(flags.resume === undefined ? {} : { resume: true, schedule: scheduleOf(flags) }),
     settings: pretrainSettings(flags.preset, flags),
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),
     ...(flags.workers === undefined ? {} : { workers: flags.workers }),
@@ -153,7 +188,7 @@ function jobOf(inputs: readonly string[], flags: PretrainFlags, name: string | u
 }
 
 async function runPretrain(inputs: readonly string[], flags: PretrainFlags, command: Command): Promise<void> {
-  const name = typeof flags.resume === "string" ? flags.resume : flags.name;
+  const name = runName(flags);
   if (typeof flags.resume === "string" && flags.name !== undefined && flags.name !== flags.resume) {
     command.error(`error: --resume ${flags.resume} and --name ${flags.name} name two runs`);
   }

@@ -78,6 +78,7 @@ export function exportKept(source: ExportSource, kept: Kept): Exported {
     .filter(([type, written]) => type !== written)
     .map(([type]) => `its numbers no longer fit ${type}: written as float32`);
   const moved = source.step !== reference.step;
+  if (moved) remarks.push(`rows and heads that ours does not train are those of the import, at step ${reference.step}`);
   return { root: moved ? withStep(withMoments(root, source, kept, remarks), source.step) : root, remarks };
 }
 
