@@ -7,10 +7,9 @@ import { layoutParameters, type ParameterSlot, taskSpecs } from "../model/parame
 import { readsGeometry, type TaskMode } from "../model/task-graphs.js";
 import { loadEncoder, openPretrained, pretrainedConfig } from "../train/encoder-weights.js";
 import { isFinetuned, loadFinetuned } from "../train/finetuned-model.js";
-import { TaskBatchPool } from "../train/task-batch-pool.js";
-import type { EmbedSetup, Pooling } from "./inference/embedding.js";
-import { type InferenceBatch, inOrder } from "./inference/in-order.js";
-import { openSource } from "./inference/molecule-source.js";
+import { embeddingPool, type Pooling } from "./inference/embedding.js";
+import { inOrder } from "./inference/in-order.js";
+import { openSource, type SourceMolecule } from "./inference/molecule-source.js";
 import { openRejects } from "./inference/rejects.js";
 import { openTable, type TableFormat, type TableRow, tableFormat } from "./inference/table-writer.js";
 
@@ -58,8 +57,6 @@ interface Encoder {
   /** In the layout of `taskSpecs(config, 1, readsGeometry(mode))`. */
   readonly parameters: Float32Array;
 }
-
-const EMBED_WORKER = new URL("./inference/embed-worker.js", import.meta.url);
 
 /** Parameters of a fine-tuned model in the layout of one with a single output: the head is not used. */
 function encoderOnly(
@@ -125,16 +122,16 @@ export async function embed(job: EmbedJob): Promise<EmbedSummary> {
     ...(job.reader ? { reader: job.reader } : {}),
     ...(job.workers === undefined ? {} : { workers: job.workers }),
   });
-  const setup: EmbedSetup = { corpusDir: source.corpusDir, config, mode, layer, pool, parameters };
-  const batches = new TaskBatchPool(setup, job.threads ?? availableParallelism(), EMBED_WORKER);
+  const { corpusDir } = source;
+  const setup = { kind: "embed", corpusDir, config, mode, layer, pool, parameters } as const;
+  const batches = embeddingPool(setup, job.threads ?? availableParallelism());
   const several = job.inputs.length > 1;
   const began = performance.now();
   const table = await openTable(job.out, format, {
     keys: [...(several ? ["file"] : []), "record", "name", ...(pool === "atoms" ? ["atom"] : [])],
     values: { list: "x", length: config.width },
   });
-  const run = async ({ molecules, tensors }: InferenceBatch) => {
-    const pooled = tensors["pooled"].data as Float32Array;
+  const rowsOf = (molecules: readonly SourceMolecule[], pooled: Float32Array) => {
     let row = 0;
     return molecules.map(({ atoms }) =>
       Array.from({ length: pool === "atoms" ? atoms : 1 }, () =>
@@ -144,7 +141,7 @@ export async function embed(job: EmbedJob): Promise<EmbedSummary> {
   };
   const counts = { molecules: 0, rows: 0 };
   try {
-    for await (const window of inOrder(source.chunks(), batches, run)) {
+    for await (const window of inOrder(source.chunks(), batches, rowsOf)) {
       const rows = window.flatMap(({ molecule: { file, record, name }, result }): TableRow[] => {
         const keys = [...(several ? [file] : []), record, name];
         return result.map((values, i) => ({ keys: pool === "atoms" ? [...keys, i] : keys, values }));

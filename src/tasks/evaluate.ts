@@ -10,7 +10,7 @@ import { entryLabels } from "../train/task-data.js";
 import { openLabelled } from "./finetune/labelled-corpus.js";
 import { labelledEntries } from "./finetune/labelled-entries.js";
 import { predictionsCsv } from "./finetune/predictions-file.js";
-import { predictWithAll, scoreMembers } from "./finetune/score-parts.js";
+import { scoreMembers, withScorer } from "./finetune/score-parts.js";
 import type { PrepareOptions } from "./prepare.js";
 
 export interface EvaluateJob {
@@ -86,7 +86,9 @@ async function evaluateCorpus(
   const every = Int32Array.from(entries.keys());
   const labels = entryLabels(table, every);
   const taskModel = { model: description.model, task, targets };
-  const members = await predictWithAll(corpus, { entries }, every, taskModel, conformers, parameters, job.threads);
+  const members = await withScorer(corpus, { model: taskModel, parameters }, conformers, job.threads, (predict) =>
+    predict({ entries }, every),
+  );
   const { spread, metrics, perTarget, seeds } = scoreMembers(taskModel, members, labels);
   if (job.out !== undefined) {
     const rows = Array.from(entries, ([row]) => corpus.get(row).name);

@@ -103,7 +103,7 @@ class Explainer {
   async explain(molecule: Molecule): Promise<Explained> {
     const { description, slots, parameters } = this.model;
     const { task, targets } = description;
-    const batch = makeTaskBatch([molecule], predictionRecipe(description, null), Random.fromSeed(0));
+    const batch = makeTaskBatch([molecule], predictionRecipe(description), Random.fromSeed(0));
     const members = parameters.map((flat) => parameterTensors(slots, flat));
     const output = this.wanted ?? (await this.#predictedClass(batch, members));
     const all: Attribution[] = [];

@@ -1,17 +1,13 @@
 // Prediction as a job: molecules and fine-tuned models → a table of values, uncertainties, and how far each molecule is from training.
 import { availableParallelism } from "node:os";
-import { FINGERPRINT_BYTES, FingerprintIndex } from "../chem/fingerprint.js";
 import type { ReaderOptions } from "../data/readers/index.js";
 import { ConfigError } from "../errors.js";
 import { readsGeometry } from "../model/task-graphs.js";
-import type { Tensor } from "../runtime/session.js";
 import { type FinetunedModel, loadFinetuned, trainingFingerprints } from "../train/finetuned-model.js";
-import { TaskBatchPool } from "../train/task-batch-pool.js";
-import { predictionRecipe, TaskPredictor } from "../train/task-predictor.js";
-import { parameterTensors } from "../train/trainer.js";
 import { outputNames, spreadOf } from "./finetune/predictions-file.js";
-import { type InferenceBatch, inOrder } from "./inference/in-order.js";
-import { openSource } from "./inference/molecule-source.js";
+import { inOrder } from "./inference/in-order.js";
+import { openSource, type SourceMolecule } from "./inference/molecule-source.js";
+import { type PredictedBatch, type PredictSetup, predictionPool } from "./inference/prediction.js";
 import { openRejects } from "./inference/rejects.js";
 import {
   openTable,
@@ -68,11 +64,6 @@ export interface PredictSummary {
   readonly seconds: number;
 }
 
-interface Member {
-  readonly predictor: TaskPredictor;
-  readonly parameters: Readonly<Record<string, Tensor>>;
-}
-
 interface Prediction {
   readonly mean: Float64Array;
   readonly std: Float64Array | null;
@@ -101,48 +92,19 @@ function uncertaintyOf(models: readonly FinetunedModel[], samples: number): Unce
   return samples > 0 && attention + activation + droppath > 0 ? { from: "dropout", samples } : { from: "none" };
 }
 
-/** Runs the models on the draws of a batch, one after another; what the last draw gives is the answer. */
-class BatchPredictor {
-  #mean: Float64Array | null = null;
-  #draws: Float64Array[] = [];
-  #similarities: readonly (number | null)[] = [];
-
-  constructor(
-    private readonly members: readonly Member[],
-    private readonly dropped: TaskPredictor | null,
-    private readonly draws: number,
-    private readonly index: FingerprintIndex | null,
-  ) {}
-
-  async run({ molecules, tensors, draw }: InferenceBatch): Promise<readonly Prediction[]> {
-    let std: Float64Array | null = null;
-    if (draw === 0) {
-      const values: Float64Array[] = [];
-      for (const { predictor, parameters } of this.members) values.push(await predictor.predict(tensors, parameters));
-      const spread = spreadOf(values);
-      this.#mean = spread.mean;
-      if (values.length > 1) std = spread.std;
-      this.#draws = [];
-      const bits = tensors["fingerprints"]?.data as Uint8Array | undefined;
-      this.#similarities = molecules.map((_, i) =>
-        this.index && bits
-          ? this.index.nearest(bits.subarray(i * FINGERPRINT_BYTES, (i + 1) * FINGERPRINT_BYTES))
-          : null,
-      );
-    }
-    if (this.dropped) {
-      this.#draws.push(await this.dropped.predict(tensors, this.members[0].parameters));
-      if (draw < this.draws - 1) return [];
-      std = spreadOf(this.#draws).std;
-    }
-    const mean = this.#mean as Float64Array;
-    const outputs = mean.length / molecules.length;
-    return molecules.map((_, i) => ({
-      mean: mean.subarray(i * outputs, (i + 1) * outputs),
-      std: std?.subarray(i * outputs, (i + 1) * outputs) ?? null,
-      similarity: this.#similarities[i],
-    }));
-  }
+/** Mean and spread of what the models say of each molecule. */
+function predictionsOf(
+  molecules: readonly SourceMolecule[],
+  { members, draws, similarities }: PredictedBatch,
+): readonly Prediction[] {
+  const { mean, std: between } = spreadOf(members);
+  const std = members.length > 1 ? between : draws.length > 0 ? spreadOf(draws).std : null;
+  const outputs = mean.length / molecules.length;
+  return molecules.map((_, i) => ({
+    mean: mean.subarray(i * outputs, (i + 1) * outputs),
+    std: std?.subarray(i * outputs, (i + 1) * outputs) ?? null,
+    similarity: similarities?.[i] ?? null,
+  }));
 }
 
 interface Layout {
@@ -188,8 +150,7 @@ export async function predict(job: PredictJob): Promise<PredictSummary> {
   const format = tableFormat(job.out, job.format);
   const uncertainty = uncertaintyOf(models, job.samples ?? 10);
   const far = job.farSimilarity ?? FAR_SIMILARITY;
-  const threads = job.threads ?? availableParallelism();
-  const index = (job.similarity ?? true) ? new FingerprintIndex(joinFingerprints(models)) : null;
+  const compared = job.similarity ?? true;
   const rejects = openRejects(job.rejects ?? (job.out === null ? null : `${job.out}.rejects.jsonl`));
   const source = await openSource(job.inputs, {
     ...description.reading,
@@ -198,26 +159,22 @@ export async function predict(job: PredictJob): Promise<PredictSummary> {
     ...(job.reader ? { reader: job.reader } : {}),
     ...(job.workers === undefined ? {} : { workers: job.workers }),
   });
-  const members: Member[] = [];
-  const predictors: TaskPredictor[] = [];
-  for (const { description: own, parameters, slots } of models) {
-    const predictor = await TaskPredictor.create(own, null, { threads });
-    predictors.push(predictor);
-    for (const flat of parameters) members.push({ predictor, parameters: parameterTensors(slots, flat) });
-  }
-  const dropout = uncertainty.from === "dropout" ? description.dropout : null;
-  const dropped = dropout && (await TaskPredictor.create(description, dropout, { threads }));
-  const recipe = predictionRecipe(description, dropout);
-  const pool = new TaskBatchPool({ corpusDir: source.corpusDir, recipe, seed: job.seed ?? 1 });
-  const draws = uncertainty.from === "dropout" ? uncertainty.samples : 1;
+  const setup: PredictSetup = {
+    ...{ kind: "predict", corpusDir: source.corpusDir },
+    models: models.map(({ description: model, parameters }) => ({ model, parameters })),
+    dropout:
+      uncertainty.from === "dropout"
+        ? { config: description.dropout, draws: uncertainty.samples, seed: job.seed ?? 1 }
+        : null,
+    fingerprints: compared ? joinFingerprints(models) : null,
+  };
+  const pool = predictionPool(setup, job.threads ?? availableParallelism());
   const layout = layoutOf(models[0], job, uncertainty, far);
   const counts = { molecules: 0, far: 0 };
   const began = performance.now();
   const table = await openTable(job.out, format, layout.columns);
   try {
-    const runner = new BatchPredictor(members, dropped, draws, index);
-    const options = { draws, fingerprints: index !== null };
-    for await (const window of inOrder(source.chunks(), pool, (batch) => runner.run(batch), options)) {
+    for await (const window of inOrder(source.chunks(), pool, predictionsOf)) {
       await table.write(window.map(({ molecule, result }) => layout.row(molecule, result)));
       counts.molecules += window.length;
       counts.far += window.filter(({ result }) => result.similarity !== null && result.similarity < far).length;
@@ -227,8 +184,7 @@ export async function predict(job: PredictJob): Promise<PredictSummary> {
       );
     }
   } finally {
-    await Promise.all([pool.close(), ...predictors.map((predictor) => predictor.close()), dropped?.close()]);
-    await Promise.all([table.close(), source.close()]);
+    await Promise.all([pool.close(), table.close(), source.close()]);
     rejects.close();
   }
   const seconds = (performance.now() - began) / 1000;
@@ -241,7 +197,7 @@ export async function predict(job: PredictJob): Promise<PredictSummary> {
     out: job.out,
     outputs: layout.columns.values as readonly string[],
     uncertainty,
-    far: index && counts.far,
+    far: compared ? counts.far : null,
     moleculesPerSecond: counts.molecules / seconds,
     seconds,
   };

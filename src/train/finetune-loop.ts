@@ -1,4 +1,5 @@
 // The fine-tuning loop of one seed: epochs of updates, a look at the validation molecules after each, the best one kept.
+import type { BatchTensors } from "../blend/tensors.js";
 import { planBatches } from "../data/batches.js";
 import type { Corpus } from "../data/corpus.js";
 import { DatasetError } from "../errors.js";
@@ -10,7 +11,7 @@ import { loadEncoder } from "./encoder-weights.js";
 import { isBetter, taskMetrics } from "./metrics.js";
 import { predictEntries } from "./predict-entries.js";
 import { type CosineSchedule, learningRateAt, SCHEDULE_DEFAULTS } from "./schedule.js";
-import { type TaskBatchOrder, TaskBatchPool } from "./task-batch-pool.js";
+import { type BatchOrder, type BatchPool, taskBatchPool } from "./task-batch-pool.js";
 import { entryLabels, type TaskData } from "./task-data.js";
 import { balancedClassWeights, labelTensors, type Target } from "./task-labels.js";
 import { predictionRecipe, TaskPredictor } from "./task-predictor.js";
@@ -56,7 +57,7 @@ export interface FinetunedSeed {
 /** Molecules that are sorted by size together, in batches: pads little and still mixes. */
 const WINDOW_BATCHES = 16;
 
-interface TrainingOrder extends TaskBatchOrder {
+interface TrainingOrder extends BatchOrder {
   readonly entries: Int32Array;
 }
 
@@ -128,7 +129,7 @@ interface Progress {
 /** One pass over the training part. Gives the mean loss of its batches and the last learning rate. */
 async function trainEpoch(
   trainer: Trainer<"loss">,
-  pool: TaskBatchPool,
+  pool: BatchPool<BatchTensors>,
   { corpus, data, targets, settings, seed, schedule, classWeights }: EpochInput,
   state: Progress,
 ): Promise<{ readonly loss: number; readonly learningRate: number }> {
@@ -136,7 +137,7 @@ async function trainEpoch(
   let batches = 0;
   let learningRate = 0;
   const orders = epochOrders(corpus, data, settings.batchSize, seed, state.epoch);
-  for await (const { order, tensors } of pool.inOrder(orders)) {
+  for await (const { order, answer: tensors } of pool.inOrder(orders)) {
     const labelled = labelTensors(data.labels, order.entries, settings.task, targets, classWeights);
     loss += (await trainer.backward({ ...tensors, ...labelled })).loss;
     learningRate = learningRateAt(schedule, Math.min(state.update + 1, schedule.maxUpdates - 1));
@@ -164,9 +165,9 @@ export async function finetuneSeed(
   const trainer = await createTrainer(settings, seed, options);
   const predictor = await TaskPredictor.create({ model, task, targets }, null, { threads: options.threads });
   const recipe = { mode: task.mode, readout: task.readout, dropout: taskDropoutInputs(model, dropout) };
-  const plain = predictionRecipe({ model, task, targets }, null);
-  const training = new TaskBatchPool({ corpusDir: corpus.dir, recipe, seed }, options.workers);
-  const evaluation = new TaskBatchPool({ corpusDir: corpus.dir, recipe: plain, seed }, options.workers);
+  const plain = predictionRecipe({ task });
+  const training = taskBatchPool({ corpusDir: corpus.dir, recipe, seed }, options.workers);
+  const evaluation = taskBatchPool({ corpusDir: corpus.dir, recipe: plain, seed }, options.workers);
   const classWeights =
     settings.classWeights === "balanced" ? balancedClassWeights(data.labels, data.split.train, task) : null;
   const schedule = scheduleOf(settings, data.split.train.length);
@@ -181,9 +182,9 @@ export async function finetuneSeed(
     while (state.epoch < epochs && state.epoch - best.epoch < settings.patience && !state.stopped) {
       const epoch = ++state.epoch;
       const trained = await trainEpoch(trainer, training, input, state);
-      const predictions = await predictEntries(corpus, data, validation, evaluation, settings, (batch) =>
-        predictor.predict(batch, parameters),
-      );
+      const [predictions] = await predictEntries(corpus, data, validation, evaluation, settings, async (batch) => [
+        await predictor.predict(batch, parameters),
+      ]);
       const metrics = taskMetrics(task.kind, predictions, labels, task.outputs).average;
       if (Number.isNaN(metrics[metric])) throw new DatasetError(undefinedMetric(metric));
       const better = isBetter(metric, metrics[metric], best.value);

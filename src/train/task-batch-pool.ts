@@ -1,4 +1,4 @@
-// Threads that make the batches of fine-tuned models, ahead of their use and in the order asked for.
+// Threads that answer for batches of molecules, ahead of their use and in the order asked for.
 import { Worker } from "node:worker_threads";
 import type { BatchTensors } from "../blend/tensors.js";
 import type { PackedMolecules } from "../data/packed-molecules.js";
@@ -6,31 +6,34 @@ import { DatasetError } from "../errors.js";
 import type { Label } from "../random.js";
 import type { TaskRecipe } from "./task-batch.js";
 
-export interface TaskBatchSetup {
+/** What every such thread is told, beside what its own script needs. */
+export interface BatchThreadSetup {
   /** Corpus whose rows are asked for; null where molecules are sent. */
   readonly corpusDir: string | null;
+}
+
+/** What the threads that make batches for fine-tuning are told. */
+export interface TaskBatchSetup extends BatchThreadSetup {
   readonly recipe: TaskRecipe;
   readonly seed: number;
 }
 
 /** Rows of the corpus or molecules, and the labels of the random stream of the batch. */
-export interface TaskBatchOrder {
+export interface BatchOrder {
   readonly molecules: Int32Array | PackedMolecules;
   readonly labels: readonly Label[];
-  /** Adds a tensor "fingerprints" [batch, FINGERPRINT_BYTES], which no graph takes. */
-  readonly fingerprints?: boolean;
 }
 
-export interface TaskBatchRequest extends TaskBatchOrder {
+export interface BatchRequest extends BatchOrder {
   readonly id: number;
 }
 
-export type TaskBatchReply =
-  | { readonly id: number; readonly tensors: BatchTensors }
+export type BatchReply<Answer> =
+  | { readonly id: number; readonly answer: Answer }
   | { readonly id: number; readonly failure: { readonly name: string; readonly message: string } };
 
-interface Pending {
-  readonly resolve: (tensors: BatchTensors) => void;
+interface Pending<Answer> {
+  readonly resolve: (answer: Answer) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -38,30 +41,34 @@ interface Pending {
 const AHEAD = 3;
 const AHEAD_PER_THREAD = 2;
 
-/** The thread that makes batches; others answer the same requests with tensors of their own. */
-const WORKER = new URL("./task-batch-worker.js", import.meta.url);
+const TASK_BATCH_WORKER = new URL("./task-batch-worker.js", import.meta.url);
 
-/** Starts its threads at once; `close` ends them. */
-export class TaskBatchPool {
+/** Threads that make the batches of fine-tuning. */
+export function taskBatchPool(setup: TaskBatchSetup, workers = 1): BatchPool<BatchTensors> {
+  return new BatchPool(TASK_BATCH_WORKER, setup, workers);
+}
+
+/** Starts its threads at once; `close` ends them. `Answer` is what the script answers (`serveBatches`). */
+export class BatchPool<Answer> {
   readonly #threads: readonly Worker[];
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new Map<number, Pending<Answer>>();
   #asked = 0;
   #broken: Error | null = null;
 
   constructor(
-    private readonly setup: TaskBatchSetup | Pick<TaskBatchSetup, "corpusDir">,
-    workers = 1,
-    script = WORKER,
+    script: URL,
+    private readonly setup: BatchThreadSetup,
+    workers: number,
   ) {
     this.#threads = Array.from({ length: workers }, () => {
       const thread = new Worker(script, { workerData: setup });
-      thread.on("message", (reply: TaskBatchReply) => this.#settle(reply));
+      thread.on("message", (reply: BatchReply<Answer>) => this.#settle(reply));
       thread.on("error", (error) => this.#fail(error instanceof Error ? error : new Error(String(error))));
       return thread;
     });
   }
 
-  make(order: TaskBatchOrder): Promise<BatchTensors> {
+  make(order: BatchOrder): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#broken) {
         reject(this.#broken);
@@ -69,38 +76,38 @@ export class TaskBatchPool {
       }
       const id = this.#asked++;
       this.#pending.set(id, { resolve, reject });
-      const { molecules, labels, fingerprints = false } = order;
-      const request: TaskBatchRequest = { id, molecules, labels, fingerprints };
+      const { molecules, labels } = order;
+      const request: BatchRequest = { id, molecules, labels };
       this.#threads[id % this.#threads.length].postMessage(request);
     });
   }
 
-  /** The batches of `orders`, each with its order. */
-  async *inOrder<Order extends TaskBatchOrder>(
+  /** The answers to `orders`, each with its order. */
+  async *inOrder<Order extends BatchOrder>(
     orders: Iterable<Order> | AsyncIterable<Order>,
-  ): AsyncGenerator<{ readonly order: Order; readonly tensors: BatchTensors }> {
+  ): AsyncGenerator<{ readonly order: Order; readonly answer: Answer }> {
     const ahead = Math.max(AHEAD, AHEAD_PER_THREAD * this.#threads.length);
-    const waiting: { readonly order: Order; readonly tensors: Promise<BatchTensors> }[] = [];
+    const waiting: { readonly order: Order; readonly answer: Promise<Answer> }[] = [];
     for await (const order of orders) {
-      const tensors = this.make(order);
+      const answer = this.make(order);
       // Its turn comes later; until then a failure must not count as unhandled.
-      tensors.catch(() => undefined);
-      waiting.push({ order, tensors });
+      answer.catch(() => undefined);
+      waiting.push({ order, answer });
       if (waiting.length <= ahead) continue;
       const next = waiting.shift();
-      if (next) yield { order: next.order, tensors: await next.tensors };
+      if (next) yield { order: next.order, answer: await next.answer };
     }
-    for (const next of waiting) yield { order: next.order, tensors: await next.tensors };
+    for (const next of waiting) yield { order: next.order, answer: await next.answer };
   }
 
   async close(): Promise<void> {
     await Promise.all(this.#threads.map((thread) => thread.terminate()));
   }
 
-  #settle(reply: TaskBatchReply): void {
+  #settle(reply: BatchReply<Answer>): void {
     const pending = this.#pending.get(reply.id);
     this.#pending.delete(reply.id);
-    if ("tensors" in reply) pending?.resolve(reply.tensors);
+    if ("answer" in reply) pending?.resolve(reply.answer);
     else pending?.reject(asError(reply.failure, this.setup.corpusDir ?? "molecules"));
   }
 

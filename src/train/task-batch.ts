@@ -50,6 +50,17 @@ function readoutWeights(atoms: readonly number[], tokens: number, readout: Reado
   return { data, shape: [atoms.length, tokens] };
 }
 
+/** Dropout multipliers of a batch of these molecules, for further draws of one that is made. */
+export function taskDropout(
+  molecules: readonly Molecule[],
+  dropout: readonly DropoutInput[],
+  random: Random,
+): BatchTensors {
+  const atoms = molecules.reduce((most, molecule) => Math.max(most, atomCount(molecule)), 0);
+  const size = { batch: molecules.length, atoms, tokens: atoms + 1 };
+  return dropoutTensors({ dropout, droppath: "samples" }, size, random);
+}
+
 /** @param random the stream of this batch, for dropout; the result is a function of the arguments alone */
 export function makeTaskBatch(molecules: readonly Molecule[], recipe: TaskRecipe, random: Random): BatchTensors {
   const { mode, readout, dropout } = recipe;
@@ -57,19 +68,11 @@ export function makeTaskBatch(molecules: readonly Molecule[], recipe: TaskRecipe
     graphRelations(atomFeatures, bonds, bondFeatures),
   );
   const draws = molecules.map((molecule) => showMode(molecule, mode));
-  const atoms = graphs.reduce((most, graph) => Math.max(most, graph.atoms), 0);
-  const size = { batch: molecules.length, atoms, tokens: atoms + 1 };
+  const own = graphs.map((graph) => graph.atoms);
+  const tokens = Math.max(0, ...own) + 1;
   return {
     ...buildEncoderBatch(graphs, draws, readsGeometry(mode)),
-    ...(readout === "cls"
-      ? {}
-      : {
-          readout_weights: readoutWeights(
-            graphs.map((graph) => graph.atoms),
-            size.tokens,
-            readout,
-          ),
-        }),
-    ...dropoutTensors({ dropout, droppath: "samples" }, size, random),
+    ...(readout === "cls" ? {} : { readout_weights: readoutWeights(own, tokens, readout) }),
+    ...taskDropout(molecules, dropout, random),
   };
 }

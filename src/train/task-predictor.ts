@@ -1,7 +1,7 @@
 // Runs a fine-tuned model: batches in, predictions out, once or several times with dropout.
 import type { BatchTensors } from "../blend/tensors.js";
 import type { DropoutConfig, ModelConfig } from "../model/config.js";
-import { predictionGraph, type TaskConfig, taskDropoutInputs } from "../model/task-graphs.js";
+import { predictionGraph, type TaskConfig } from "../model/task-graphs.js";
 import { Session, type SessionOptions, type Tensor } from "../runtime/session.js";
 import type { TaskRecipe } from "./task-batch.js";
 import { type Target, toPredictions } from "./task-labels.js";
@@ -12,10 +12,9 @@ export interface TaskModel {
   readonly targets: readonly Target[];
 }
 
-/** What batches for predictions are made with. @param dropout null for none */
-export function predictionRecipe({ model, task }: TaskModel, dropout: DropoutConfig | null): TaskRecipe {
-  const { mode, readout } = task;
-  return { mode, readout, dropout: dropout ? taskDropoutInputs(model, dropout) : [] };
+/** What batches for predictions are made with: no dropout. */
+export function predictionRecipe({ task: { mode, readout } }: Pick<TaskModel, "task">): TaskRecipe {
+  return { mode, readout, dropout: [] };
 }
 
 export class TaskPredictor {

@@ -3,45 +3,38 @@ import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Corpus } from "../../data/corpus.js";
-import { taskSlots } from "../../train/finetuned-model.js";
 import { bootstrapIntervals, taskMetrics } from "../../train/metrics.js";
 import { predictEntries } from "../../train/predict-entries.js";
-import { TaskBatchPool } from "../../train/task-batch-pool.js";
 import { entryLabels, type TaskData } from "../../train/task-data.js";
-import { predictionRecipe, type TaskModel, TaskPredictor } from "../../train/task-predictor.js";
-import { parameterTensors } from "../../train/trainer.js";
+import type { TaskModel } from "../../train/task-predictor.js";
 import type { FinetuneSummary, PartScore } from "../finetune.js";
+import { type ModelSeeds, predictionPool } from "../inference/prediction.js";
 import { predictionsCsv, spreadOf } from "./predictions-file.js";
 
 const BOOTSTRAP_SEED = 1;
 
-/** Predictions of every model for some entries. Each [entries, outputs] */
-export async function predictWithAll(
+/**
+ * Threads that predict rows of a corpus with each seed of a model.
+ * @param use gets a function that predicts entries: of each seed, [entries, outputs]
+ */
+export async function withScorer<T>(
   corpus: Corpus,
-  data: Pick<TaskData, "entries">,
-  chosen: Int32Array,
-  model: TaskModel,
+  seeds: ModelSeeds,
   conformers: number,
-  models: readonly Float32Array[],
-  threads = availableParallelism(),
-): Promise<Float64Array[]> {
-  const { slots } = taskSlots(model.model, model.task);
-  const predictor = await TaskPredictor.create(model, null, { threads });
-  const pool = new TaskBatchPool({ corpusDir: corpus.dir, recipe: predictionRecipe(model, null), seed: 0 });
+  threads: number | undefined,
+  use: (
+    predict: (data: Pick<TaskData, "entries">, chosen: Int32Array) => Promise<readonly Float64Array[]>,
+  ) => Promise<T>,
+): Promise<T> {
+  const setup = { kind: "predict", corpusDir: corpus.dir, models: [seeds], dropout: null, fingerprints: null } as const;
+  const pool = predictionPool(setup, threads ?? availableParallelism());
+  const settings = { task: seeds.model.task, conformers };
   try {
-    const members: Float64Array[] = [];
-    for (const flat of models) {
-      const parameters = parameterTensors(slots, flat);
-      const { task } = model;
-      members.push(
-        await predictEntries(corpus, data, chosen, pool, { task, conformers }, (batch) =>
-          predictor.predict(batch, parameters),
-        ),
-      );
-    }
-    return members;
+    return await use((data, chosen) =>
+      predictEntries(corpus, data, chosen, pool, settings, async ({ members }) => members),
+    );
   } finally {
-    await Promise.all([pool.close(), predictor.close()]);
+    await pool.close();
   }
 }
 
@@ -64,22 +57,24 @@ export async function scoreParts(
   run: string,
   threads?: number,
 ): Promise<{ readonly parts: FinetuneSummary["parts"]; readonly testPredictions: Float64Array }> {
-  const models = results.map(({ parameters }) => parameters);
-  const score = async (part: "validation" | "test"): Promise<{ score: PartScore; mean: Float64Array }> => {
-    const chosen = data.split[part];
-    const labels = entryLabels(data.labels, chosen);
-    const members = await predictWithAll(corpus, data, chosen, model, conformers, models, threads);
-    const { spread, metrics, perTarget, seeds } = scoreMembers(model, members, labels);
-    const path = join(run, `predictions-${part}.csv`);
-    const names = Array.from(chosen, (entry) => corpus.get(data.entries[entry][0]).name);
-    const table = { names, labels, predictions: spread, uncertain: members.length > 1 };
-    writeFileSync(path, predictionsCsv(model.targets, model.task, table));
-    const { kind, outputs } = model.task;
-    const intervals =
-      part === "test" ? bootstrapIntervals(kind, spread.mean, labels, outputs, { seed: BOOTSTRAP_SEED }) : {};
-    return { score: { metrics, perTarget, intervals, seeds, predictions: path }, mean: spread.mean };
-  };
-  const validation = await score("validation");
-  const test = await score("test");
-  return { parts: { validation: validation.score, test: test.score }, testPredictions: test.mean };
+  const seeds: ModelSeeds = { model, parameters: results.map(({ parameters }) => parameters) };
+  return withScorer(corpus, seeds, conformers, threads, async (predict) => {
+    const score = async (part: "validation" | "test"): Promise<{ score: PartScore; mean: Float64Array }> => {
+      const chosen = data.split[part];
+      const labels = entryLabels(data.labels, chosen);
+      const members = await predict(data, chosen);
+      const { spread, ...scores } = scoreMembers(model, members, labels);
+      const path = join(run, `predictions-${part}.csv`);
+      const names = Array.from(chosen, (entry) => corpus.get(data.entries[entry][0]).name);
+      const table = { names, labels, predictions: spread, uncertain: members.length > 1 };
+      writeFileSync(path, predictionsCsv(model.targets, model.task, table));
+      const { kind, outputs } = model.task;
+      const intervals =
+        part === "test" ? bootstrapIntervals(kind, spread.mean, labels, outputs, { seed: BOOTSTRAP_SEED }) : {};
+      return { score: { ...scores, intervals, predictions: path }, mean: spread.mean };
+    };
+    const validation = await score("validation");
+    const test = await score("test");
+    return { parts: { validation: validation.score, test: test.score }, testPredictions: test.mean };
+  });
 }

@@ -1,19 +1,47 @@
-// What an embedding thread is told, and how hidden states become rows.
+// Hidden states of batches of molecules, pooled to rows: what an inference thread does for `embed`.
+import { atomCount, type Molecule } from "../../chem/molecule.js";
 import type { ModelConfig } from "../../model/config.js";
-import type { TaskMode } from "../../model/task-graphs.js";
+import { layoutParameters, taskSpecs } from "../../model/parameters.js";
+import { embeddingGraph, readsGeometry, type TaskMode } from "../../model/task-graphs.js";
+import { Random } from "../../random.js";
+import { Session } from "../../runtime/session.js";
+import { makeTaskBatch } from "../../train/task-batch.js";
+import { BatchPool, type BatchThreadSetup } from "../../train/task-batch-pool.js";
+import { parameterTensors } from "../../train/trainer.js";
+import { INFERENCE_WORKER } from "./prediction.js";
 
 /** cls: the graph token; mean, sum: over the atoms; atoms: one row an atom. */
 export const POOLINGS = ["cls", "mean", "sum", "atoms"] as const;
 export type Pooling = (typeof POOLINGS)[number];
 
-export interface EmbedSetup {
-  readonly corpusDir: string | null;
+export interface EmbedSetup extends BatchThreadSetup {
+  readonly kind: "embed";
   readonly config: ModelConfig;
   readonly mode: TaskMode;
   readonly layer: number;
   readonly pool: Pooling;
   /** Parameters in the layout of `taskSpecs(config, 1, readsGeometry(mode))`. */
   readonly parameters: Float32Array;
+}
+
+/** Answers with the rows of the molecules of a batch, one after another. [rows, width] */
+export function embeddingPool(setup: EmbedSetup, threads: number): BatchPool<Float32Array> {
+  return new BatchPool(INFERENCE_WORKER, setup, threads);
+}
+
+/** What a thread of `embeddingPool` does. */
+export async function createEmbedder({ config, mode, layer, pool, parameters }: EmbedSetup) {
+  const geometry = readsGeometry(mode);
+  const session = await Session.create(embeddingGraph(config, [layer], geometry), { threads: 1 });
+  const { slots } = layoutParameters(taskSpecs(config, 1, geometry));
+  const weights = parameterTensors(slots, parameters);
+  const recipe = { mode, readout: "cls", dropout: [] } as const;
+  const random = Random.fromSeed(0);
+  return async (molecules: readonly Molecule[]): Promise<Float32Array> => {
+    const results = await session.run({ ...makeTaskBatch(molecules, recipe, random), ...weights });
+    const states = results[`states.${layer}`].data as Float32Array;
+    return poolStates(states, molecules.map(atomCount), config.width, pool);
+  };
 }
 
 /** Rows of molecule after molecule. @param states [batch * tokens, width] @returns [rows, width] */

@@ -1,29 +1,13 @@
-// Sends a stream of molecules through a model in batches of like sizes and gives the results back in input order.
-import type { BatchTensors } from "../../blend/tensors.js";
+// Sends a stream of molecules through threads in batches of like sizes and gives the results back in input order.
 import type { Molecule } from "../../chem/molecule.js";
 import { planBatches } from "../../data/batches.js";
 import { type PackedMolecules, packMolecules } from "../../data/packed-molecules.js";
-import type { Label } from "../../random.js";
 import { INFERENCE_BATCH } from "../../train/predict-entries.js";
-import type { TaskBatchOrder, TaskBatchPool } from "../../train/task-batch-pool.js";
+import type { BatchOrder, BatchPool } from "../../train/task-batch-pool.js";
 import type { SourceMolecule } from "./molecule-source.js";
 
 /** Molecules that are sorted by size together: all that is held in memory, beside the batches under way. */
 const WINDOW = 4096;
-
-export interface InOrderOptions {
-  /** Times that each batch is made, with draws of its own each time; 1 by default. */
-  readonly draws?: number;
-  /** Adds fingerprints to the first draw of each batch. */
-  readonly fingerprints?: boolean;
-}
-
-export interface InferenceBatch {
-  readonly molecules: readonly SourceMolecule[];
-  readonly tensors: BatchTensors;
-  /** From 0. */
-  readonly draw: number;
-}
 
 interface Window<Result> {
   readonly molecules: readonly SourceMolecule[];
@@ -31,22 +15,17 @@ interface Window<Result> {
   left: number;
 }
 
-interface Order<Result> extends TaskBatchOrder {
+interface Order<Result> extends BatchOrder {
   readonly window: Window<Result>;
   /** Places of its molecules in the window. */
   readonly places: Int32Array;
-  readonly draw: number;
 }
 
-/**
- * @param run gives a result for each molecule of a batch; with several draws it is called for each in turn, and what it
- *   gives at the last one counts
- */
-export async function* inOrder<Result>(
+/** @param resultsOf a result for each molecule of a batch, from what a thread answered */
+export async function* inOrder<Answer, Result>(
   chunks: AsyncIterable<readonly SourceMolecule[]>,
-  pool: TaskBatchPool,
-  run: (batch: InferenceBatch) => Promise<readonly Result[]>,
-  { draws = 1, fingerprints = false }: InOrderOptions = {},
+  pool: BatchPool<Answer>,
+  resultsOf: (molecules: readonly SourceMolecule[], answer: Answer) => readonly Result[],
 ): AsyncGenerator<readonly { readonly molecule: SourceMolecule; readonly result: Result }[]> {
   async function* orders(): AsyncGenerator<Order<Result>> {
     let number = 0;
@@ -55,21 +34,14 @@ export async function* inOrder<Result>(
       const every = Int32Array.from(molecules.keys());
       const { batches } = planBatches(every, atoms, INFERENCE_BATCH, 0, 0);
       const window: Window<Result> = { molecules, results: new Array(molecules.length), left: molecules.length };
-      for (const places of batches) {
-        const content = contentOf(places, molecules);
-        for (let draw = 0; draw < draws; draw++) {
-          const labels: Label[] = ["infer", number, draw];
-          yield { molecules: content, labels, fingerprints: fingerprints && draw === 0, window, places, draw };
-        }
-        number++;
-      }
+      for (const places of batches)
+        yield { molecules: contentOf(places, molecules), labels: ["infer", number++], window, places };
     }
   }
-  for await (const { order, tensors } of pool.inOrder(orders())) {
-    const { window, places, draw } = order;
+  for await (const { order, answer } of pool.inOrder(orders())) {
+    const { window, places } = order;
     const molecules = Array.from(places, (place) => window.molecules[place]);
-    const results = await run({ molecules, tensors, draw });
-    if (draw < draws - 1) continue;
+    const results = resultsOf(molecules, answer);
     places.forEach((place, i) => {
       window.results[place] = results[i];
     });
