@@ -79,6 +79,7 @@ test("a sweep chooses by validation, keeps no test score of a trial, and goes on
     [],
   );
   assert.doesNotMatch(lines, /test/);
+  assert.ok(first.final?.parts.test.metrics["rmse"]);
   // As if it had been killed in the second trial.
   writeFileSync(trialsPath, `${lines.split("\n")[0]}\n{"trial":1,"ep`);
   const again = await sweep(sweepJob);
@@ -93,7 +94,7 @@ test("a sweep chooses by validation, keeps no test score of a trial, and goes on
 
 test("a finished run is reported beside simple methods and itself", async () => {
   const run = join(sweepJob.outDir, "final");
-  const files = await reportRun({ run, compare: [run], versions: { moleblend: "0" } });
+  const files = await reportRun({ run, compare: [run] });
   const page = readFileSync(files.html, "utf8");
   for (const words of [
     "random forest",
@@ -103,7 +104,7 @@ test("a finished run is reported beside simple methods and itself", async () => 
     "scaffold, seed 1",
   ])
     assert.ok(page.includes(words), words);
-  await assert.rejects(reportRun({ run: folder, compare: [], versions: {} }), CheckpointError);
+  await assert.rejects(reportRun({ run: folder, compare: [] }), CheckpointError);
 });
 
 const benchmarkJob: BenchmarkJob = {

@@ -22,6 +22,7 @@ import { evaluate } from "./evaluate.js";
 import { type FinetuneJob, type FinetuneSummary, finetune } from "./finetune.js";
 import { predict } from "./predict.js";
 import { prepare } from "./prepare.js";
+import { reportRun } from "./report-run.js";
 
 const root = mkdtempSync(join(tmpdir(), "moleblend-finetune-"));
 after(() => rmSync(root, { recursive: true, force: true, maxRetries: 5 }));
@@ -55,8 +56,11 @@ const table = rows.map(
 );
 const csv = file("gaps.csv", `${["smiles,gap,wide,constant,text", ...table].join("\n")}\n`);
 
+/** Of jobs that score the test part. */
+type Scored = { readonly scoreTest?: true };
+
 const runsDir = join(root, "runs");
-const job = (overrides: Partial<FinetuneJob> = {}): FinetuneJob => ({
+const job = (overrides: Partial<FinetuneJob> & Scored = {}): FinetuneJob & Scored => ({
   inputs: [csv],
   targets: ["gap"],
   from: null,
@@ -74,7 +78,7 @@ const value = (text: string | undefined) => (text === undefined || text === "" ?
 
 let summary: FinetuneSummary;
 before(async () => {
-  summary = await finetune(job({ name: "gap", seeds: [1, 2] }));
+  summary = await finetune(job({ name: "gap", seeds: [1, 2], command: "moleblend finetune gaps.csv --seeds 1,2" }));
 });
 
 describe("finetune", () => {
@@ -111,6 +115,30 @@ describe("finetune", () => {
     assert.equal(trainingFingerprints(model).length, description.training.molecules * FINGERPRINT_BYTES);
     for (const name of ["config.json", "report.md", "report.html", "predictions-validation.csv"])
       assert.ok(existsSync(join(summary.run, name)), name);
+  });
+
+  it("leaves the test part alone where it is told to", async () => {
+    const alone = await finetune({ ...job({ name: "validated", seeds: [1, 2] }), scoreTest: false });
+    assert.equal(alone.parts.test, null);
+    assert.equal(existsSync(join(alone.run, "predictions-test.csv")), false);
+    assert.deepEqual(alone.parts.validation.metrics, summary.parts.validation.metrics);
+    assert.match(readFileSync(alone.report, "utf8"), /on validation.*\n[\s\S]*the test part was left alone/);
+    const compared = reportRun({ run: summary.run, compare: [alone.run], baselines: [] });
+    await assert.rejects(compared, {
+      name: "ConfigError",
+      message: /expected the scored part of .*"test", got "validation"/,
+    });
+  });
+
+  it("has one report: the page can be written again, and with other methods beside it", async () => {
+    const page = readFileSync(summary.report, "utf8");
+    assert.match(page, /moleblend finetune gaps.csv --seeds 1,2/);
+    const files = await reportRun({ run: summary.run, compare: [], baselines: [] });
+    assert.deepEqual([files.markdown, files.html], [summary.report, summary.html]);
+    assert.equal(readFileSync(files.markdown, "utf8"), page);
+    await reportRun({ run: summary.run, compare: [summary.run], baselines: ["random forest"] });
+    const more = readFileSync(summary.report, "utf8");
+    for (const words of ["random forest", "from scratch (gap)"]) assert.ok(more.includes(words), words);
   });
 
   it("gives the same models again", async () => {
@@ -232,7 +260,7 @@ describe("finetune", () => {
   });
 
   it("names what is wrong and what to do", async () => {
-    const refused = (overrides: Partial<FinetuneJob>, name: string, message: RegExp) =>
+    const refused = (overrides: Partial<FinetuneJob> & Scored, name: string, message: RegExp) =>
       assert.rejects(finetune(job(overrides)), { name, message });
     await refused({ targets: ["gop"] }, "DatasetError", /label "gop": expected one of its columns.*gap, wide/);
     await refused({ targets: [] }, "ConfigError", /no target: name the columns to predict.*smiles, gap, wide/);

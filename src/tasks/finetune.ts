@@ -1,11 +1,11 @@
 // Fine-tuning as a job: labelled molecules and a pretrained encoder → models of several seeds, predictions and a report.
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ConfigError } from "../errors.js";
 import { preset } from "../model/config.js";
 import type { Readout, TaskKind, TaskMode } from "../model/task-graphs.js";
 import type { BaselineName } from "../train/baselines/baselines.js";
-import type { Json, LoadedCheckpoint } from "../train/checkpoint.js";
+import type { LoadedCheckpoint } from "../train/checkpoint.js";
 import { openPretrained, pretrainedConfig } from "../train/encoder-weights.js";
 import type { FinetunedSeed } from "../train/finetune-loop.js";
 import { saveFinetuned, taskSlots } from "../train/finetuned-model.js";
@@ -16,13 +16,13 @@ import { type Target, targetScales } from "../train/task-labels.js";
 import { type FinetuneOverrides, type FinetuneSettings, finetuneSettings, isTrained } from "../train/task-settings.js";
 import { type LabelledCorpus, openLabelled } from "./finetune/labelled-corpus.js";
 import { labelledEntries } from "./finetune/labelled-entries.js";
-import { reportInput } from "./finetune/report-input.js";
+import { openRun, type RunSummary, writeRunConfig, writeRunSummary } from "./finetune/run-files.js";
+import { writeRunReport } from "./finetune/run-report.js";
 import { scoreParts } from "./finetune/score-parts.js";
 import { type SplitRequest, splitEntries } from "./finetune/split-entries.js";
 import { checkSplit, chooseKind } from "./finetune/task-kind.js";
 import { trainSeeds } from "./finetune/train-seeds.js";
 import { distinctFingerprints } from "./finetune/training-fingerprints.js";
-import { writeFinetuneReport } from "./finetune-report.js";
 import type { PrepareOptions, PrepareSummary } from "./prepare.js";
 
 export interface FinetuneJob {
@@ -55,10 +55,14 @@ export interface FinetuneJob {
   readonly threads?: number;
   readonly workers?: number;
   readonly progress?: ProgressMode;
+  /** False leaves the test part alone: it is split off, but neither predicted nor scored. True by default. */
+  readonly scoreTest?: boolean;
   /** Asked after every epoch: true ends training there; the best epochs so far are kept and scored. */
   readonly shouldStop?: () => boolean;
   /** The command line that started the job, for the report. */
   readonly command?: string;
+  /** Further versions to record beside those of Node and RDKit. */
+  readonly versions?: Readonly<Record<string, string>>;
 }
 
 /** How good predictions of a part are: those of all seeds together (their mean), and of each. */
@@ -72,13 +76,14 @@ export interface PartScore {
   readonly predictions: string;
 }
 
-export interface FinetuneSummary {
+/** `Test` is null where the test part was left alone. */
+export interface FinetuneSummary<Test extends PartScore | null = PartScore> {
   readonly run: string;
   readonly kind: TaskKind;
   /** The metric that chose the epochs. */
   readonly metric: string;
   readonly pretrained: string | null;
-  readonly parts: { readonly validation: PartScore; readonly test: PartScore };
+  readonly parts: { readonly validation: PartScore; readonly test: Test };
   readonly seeds: readonly Omit<FinetunedSeed, "parameters">[];
   readonly finished: boolean;
   readonly data: {
@@ -123,7 +128,7 @@ function newRunDir({ runsDir, name }: FinetuneJob, targets: readonly string[]): 
 interface Prepared {
   readonly labelled: LabelledCorpus;
   readonly data: TaskData;
-  readonly dropped: number;
+  readonly dropped: Int32Array;
   readonly targets: readonly Target[];
   readonly settings: FinetuneSettings;
   readonly remarks: readonly string[];
@@ -145,17 +150,17 @@ async function prepareData(
   const settings = finetuneSettings(model, task, MAIN_METRIC[kind], job.training);
   isBetter(settings.metric, 0, 0); // refuses a metric that is not known
   const firstLabels = Float64Array.from(entries, (_, i) => labels.values[i * labels.names.length]);
-  const split = await splitEntries(corpus, entries, firstLabels, job.split, labelled.reader);
-  const notes = checkSplit(labels, split, kind);
-  const targets = targetScales(labels, split.train, kind);
+  const { dropped, ...parts } = await splitEntries(corpus, entries, firstLabels, job.split, labelled.reader);
+  const notes = checkSplit(labels, parts, kind);
+  const targets = targetScales(labels, parts.train, kind);
   const missing = [
     ...(unlabelled > 0 ? [`${unlabelled} molecules without any label were left out`] : []),
     ...(unlocated > 0 ? [`${unlocated} molecules without coordinates were left out (mode 3d)`] : []),
   ];
   return {
     labelled,
-    data: { entries, labels, split },
-    dropped: split.dropped.length,
+    data: { entries, labels, split: parts },
+    dropped,
     targets,
     settings,
     remarks: [...remarks, ...notes, ...missing],
@@ -163,10 +168,12 @@ async function prepareData(
 }
 
 /**
- * Fine-tunes one model a seed and scores their mean on the test part, once.
+ * Fine-tunes one model a seed and scores their mean on the test part, once, or not at all.
  * @throws ConfigError, DatasetError, CheckpointError, each naming what to do
  */
-export async function finetune(job: FinetuneJob): Promise<FinetuneSummary> {
+export async function finetune(job: FinetuneJob & { readonly scoreTest?: true }): Promise<FinetuneSummary>;
+export async function finetune(job: FinetuneJob): Promise<FinetuneSummary<PartScore | null>>;
+export async function finetune(job: FinetuneJob): Promise<FinetuneSummary<PartScore | null>> {
   const seeds = job.seeds ?? [1];
   if (seeds.length === 0 || new Set(seeds).size !== seeds.length) {
     throw new ConfigError(`seeds: expected different ones, at least one, got ${seeds.join(", ") || "none"}`);
@@ -185,26 +192,28 @@ export async function finetune(job: FinetuneJob): Promise<FinetuneSummary> {
     const prepared = await prepareData(job, labelled, pretrained);
     const run = newRunDir(job, labelled.targets);
     mkdirSync(run, { recursive: true });
-    const config = { settings: prepared.settings, seeds, split: job.split, targets: labelled.targets, from: job.from };
-    const record = { ...config, corpus: resolve(labelled.corpus.dir) } as unknown as Json;
-    writeFileSync(join(run, "config.json"), `${JSON.stringify(record, null, 2)}\n`);
-    const results = await trainSeeds(job, { corpus: labelled.corpus, ...prepared }, seeds, pretrained, run);
-    return await finish(job, prepared, results, run, record, seeds);
+    const { corpus } = labelled;
+    writeRunConfig(run, {
+      ...{ settings: prepared.settings, seeds, split: job.split, targets: labelled.targets, from: job.from },
+      ...{ corpus: resolve(corpus.dir), command: job.command ?? null },
+      versions: { ...job.versions, node: process.version, rdkit: corpus.manifest.rdkitVersion },
+    });
+    const results = await trainSeeds(job, { corpus, ...prepared }, seeds, pretrained, run);
+    return await finish(job, prepared, results, run, seeds);
   } finally {
     pretrained?.close();
     labelled?.corpus.close();
   }
 }
 
-/** Saves the models, scores them on the test part, and writes the report. */
+/** Saves the models, scores them, and writes the report. */
 async function finish(
   job: FinetuneJob,
   prepared: Prepared,
   results: readonly FinetunedSeed[],
   run: string,
-  record: Json,
   seeds: readonly number[],
-): Promise<FinetuneSummary> {
+): Promise<FinetuneSummary<PartScore | null>> {
   const { labelled, data, targets, settings, remarks, dropped } = prepared;
   const { corpus } = labelled;
   const { model, task, dropout, metric, conformers } = settings;
@@ -215,18 +224,12 @@ async function finish(
     fingerprints: await distinctFingerprints(corpus, data),
     pretrained: job.from,
   });
-  const { parts, testPredictions } = await scoreParts(
-    corpus,
-    data,
-    { model, task, targets },
-    settings,
-    results,
-    run,
-    job.threads,
-  );
+  const scored = job.scoreTest === false ? (["validation"] as const) : (["validation", "test"] as const);
+  const seedModels = { model: { model, task, targets }, parameters: results.map(({ parameters }) => parameters) };
+  const parts = await scoreParts(corpus, data, seedModels, conformers, scored, run, job.threads);
   const { slots } = taskSlots(model, task);
   const seconds = results.reduce((sum, result) => sum + result.seconds, 0);
-  const summary = {
+  const summary: RunSummary = {
     run,
     kind: task.kind,
     metric,
@@ -240,7 +243,7 @@ async function finish(
       train: data.split.train.length,
       validation: data.split.validation.length,
       test: data.split.test.length,
-      dropped,
+      dropped: dropped.length,
       rejects: Object.values(rejects).reduce((sum, count) => sum + count, 0),
       corpus: corpus.dir,
     },
@@ -250,7 +253,11 @@ async function finish(
     moleculesPerSecond: seconds > 0 ? results.reduce((sum, { molecules }) => sum + molecules, 0) / seconds : 0,
     seconds,
   };
-  const input = await reportInput(job, corpus, data, settings, summary, testPredictions, record);
-  const { markdown, html } = await writeFinetuneReport(run, input);
+  writeRunSummary(run, summary);
+  const opened = { corpus, kind: task.kind, outputs: task.outputs, data, dropped };
+  const { markdown, html } = await writeRunReport(openRun(run), opened, {
+    compare: [],
+    baselines: job.baselines ?? [],
+  });
   return { ...summary, report: markdown, html };
 }

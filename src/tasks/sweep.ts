@@ -26,7 +26,7 @@ export type SweepSettings = Pick<Required<FinetuneOverrides>, keyof SweepSpace>;
 
 export interface SweepJob {
   /** What every trial shares; its seeds are those of the final model. Its run is OUT/final. */
-  readonly job: Omit<FinetuneJob, "runsDir" | "name">;
+  readonly job: Omit<FinetuneJob, "runsDir" | "name" | "scoreTest">;
   /**
    * - random: every trial has all epochs
    * - halving: all trials have few epochs; the better third goes on to three times as many, until all epochs are reached
@@ -117,8 +117,8 @@ function checkJob({ trials, epochs, trialSeeds, job, space = SWEEP_SPACE }: Swee
 }
 
 /**
- * Runs the trials that are not done yet, then trains the final model with the best settings. Only the final model's test score
- * is kept: the runs of trials are removed as soon as their validation values are read.
+ * Runs the trials that are not done yet, then trains the final model with the best settings. Only the final model predicts the
+ * test part; trials leave it alone.
  * @throws ConfigError, DatasetError, CheckpointError; ConfigError also when OUT holds a sweep of other settings
  */
 export async function sweep(sweepJob: SweepJob): Promise<SweepSummary> {
@@ -155,7 +155,7 @@ export async function sweep(sweepJob: SweepJob): Promise<SweepSummary> {
   const name = "final";
   rmSync(join(outDir, name), { recursive: true, force: true });
   const training = { ...job.training, ...best.settings, epochs };
-  const final = await finetune({ ...job, training, runsDir: outDir, name });
+  const final = await finetune({ ...job, training, runsDir: outDir, name, scoreTest: true });
   return { best, trials: done.length, final, finished: final.finished };
 }
 
@@ -219,8 +219,9 @@ async function runTrial({ job, trialSeeds, seed, space, outDir }: SweepJob, tria
     ...{ runsDir, name, seeds: trialSeeds },
     training: { ...job.training, ...settings, epochs },
     progress: "silent",
+    scoreTest: false,
   });
-  // Its folder holds test scores, which nothing here may look at.
+  // All that counts of a trial is a line of trials.jsonl.
   rmSync(join(runsDir, name), { recursive: true, force: true });
   const { metric, seconds } = summary;
   const values = summary.seeds.map(({ validation }) => validation[metric]);

@@ -4,7 +4,7 @@ import { SPLIT_METHODS, type SplitMethod } from "../../data/task-split.js";
 import { PRESETS } from "../../model/config.js";
 import { type Readout, TASK_MODES, type TaskKind, type TaskMode } from "../../model/task-graphs.js";
 import { METRIC_HEADER, metricRows } from "../../tasks/finetune/metric-rows.js";
-import { type FinetuneJob, type FinetuneSummary, finetune } from "../../tasks/finetune.js";
+import { type FinetuneJob, type FinetuneSummary, finetune, type PartScore } from "../../tasks/finetune.js";
 import { BASELINES } from "../../train/baselines/baselines.js";
 import { METRICS } from "../../train/metrics.js";
 import type { FinetuneOverrides, Freeze } from "../../train/task-settings.js";
@@ -19,6 +19,7 @@ import {
 } from "../arguments.js";
 import { UsageError } from "../failure.js";
 import { alignColumns, commandLine, printJson, printLines, thousands } from "../output.js";
+import { packageVersion } from "../package-root.js";
 import { addReadingOptions, type ReadingFlags, readingOptions, readingProgress } from "../reading-options.js";
 import { afterPreparing, listenForStop } from "../stop-request.js";
 
@@ -42,6 +43,7 @@ interface FinetuneFlags extends ReadingFlags, Omit<FinetuneOverrides, "classWeig
   readonly seeds: readonly number[];
   readonly balanced?: true;
   readonly baselines?: true;
+  readonly validateOnly?: true;
   /** Conformers whose predictions are averaged. */
   readonly average?: number;
   readonly name?: string;
@@ -87,6 +89,7 @@ export function addFinetuneCommand(program: Command): void {
   command
     .optionsGroup("Run:")
     .option("--baselines", "set a random forest and gradient boosting on fingerprints beside it in the report")
+    .option("--validate-only", "leave the test part alone: neither predict nor score it")
     .option("--name <name>", "name of the run (default: finetune-TARGET with a free number)")
     .option("--runs <folder>", "folder of all runs", "runs")
     .option("--threads <count>", "threads of the runtime (default: one a core)", positiveInteger)
@@ -203,10 +206,12 @@ function jobOf(inputs: readonly string[], flags: FinetuneFlags): FinetuneJob {
       classWeights: flags.balanced ? "balanced" : "none",
     },
     ...(flags.baselines ? { baselines: BASELINES } : {}),
+    scoreTest: !flags.validateOnly,
     runsDir: flags.runs,
     ...given({ targets: targets ?? labels, preset, name, threads, workers }),
     ...(flags.quiet ? { progress: "silent" } : {}),
     command: commandLine(),
+    versions: { moleblend: packageVersion() },
   };
 }
 
@@ -225,7 +230,7 @@ async function runFinetune(inputs: readonly string[], flags: FinetuneFlags): Pro
   if (!summary.finished) process.exitCode = stop.exitCode();
 }
 
-function describe(summary: FinetuneSummary): string[] {
+function describe(summary: FinetuneSummary<PartScore | null>): string[] {
   const { data, parts } = summary;
   const seeds = summary.seeds
     .map(({ seed, bestEpoch, epochs }) => `${seed} (epoch ${bestEpoch} of ${epochs})`)
@@ -246,7 +251,8 @@ function describe(summary: FinetuneSummary): string[] {
       ["seeds", seeds],
       ["speed", `${Math.round(summary.moleculesPerSecond)} molecules/s, ${summary.seconds.toFixed(0)} s`],
       ...summary.remarks.map((remark) => ["remark", remark]),
-      ["predictions", parts.test.predictions],
+      ["predictions", (parts.test ?? parts.validation).predictions],
+      ...(parts.test ? [] : [["test part", "left alone: neither predicted nor scored"]]),
       ["report", summary.html],
     ]),
   ];

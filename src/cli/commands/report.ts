@@ -4,7 +4,6 @@ import { reportRun } from "../../tasks/report-run.js";
 import { BASELINES, type BaselineName } from "../../train/baselines/baselines.js";
 import { nameList } from "../arguments.js";
 import { printJson, printLines } from "../output.js";
-import { packageVersion } from "../package-root.js";
 
 interface ReportFlags {
   readonly compare?: readonly string[];
@@ -24,7 +23,7 @@ export function addReportCommand(program: Command): void {
     .command("report")
     .summary("compare a fine-tuned model with simple methods")
     .description(
-      "Trains simple methods on the molecules and the split of a finished fine-tuning run, and writes RUN/report/report.html: scores with intervals, charts, and the worst mistakes drawn.",
+      "Trains simple methods on the molecules and the split of a finished fine-tuning run, and writes RUN/report.html anew with them: scores with intervals, charts, and the worst mistakes drawn.",
     )
     .argument("<run>", "folder of a finished fine-tuning run")
     .option("--compare <runs>", "other runs on the same split, between commas, such as one from scratch", nameList)
@@ -37,7 +36,6 @@ export function addReportCommand(program: Command): void {
       const files = await reportRun({
         ...{ run, compare },
         baselines: baselines === false ? [] : baselines === true ? BASELINES : baselines,
-        versions: { moleblend: packageVersion(), node: process.versions.node },
       });
       if (flags.json) printJson(files);
       else printLines([`report: ${files.html}`, `as Markdown: ${files.markdown}`]);

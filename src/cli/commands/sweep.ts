@@ -8,6 +8,7 @@ import { METRICS } from "../../train/metrics.js";
 import { integer, nameList, positiveInteger, wholeNumber } from "../arguments.js";
 import { UsageError } from "../failure.js";
 import { alignColumns, commandLine, printJson, printLines, printRemark } from "../output.js";
+import { packageVersion } from "../package-root.js";
 import { addReadingOptions, type ReadingFlags, readingOptions } from "../reading-options.js";
 import { listenForStop } from "../stop-request.js";
 
@@ -97,6 +98,7 @@ async function runSweep(inputs: readonly string[], flags: SweepFlags): Promise<v
         ...(flags.quiet ? { progress: "silent" } : {}),
         shouldStop: stop.requested,
         command: commandLine(),
+        versions: { moleblend: packageVersion() },
       },
       onTrial: ({ trial, epochs: given, metric, validation, settings }, done, total) => {
         if (flags.quiet) return;

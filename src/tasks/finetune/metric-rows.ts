@@ -1,22 +1,28 @@
 // The metrics of a fine-tuning run as rows of a table: validation, test, its interval, the spread of the seeds.
 import { METRICS } from "../../train/metrics.js";
-import type { FinetuneSummary } from "../finetune.js";
+import type { FinetuneSummary, PartScore } from "../finetune.js";
 
 const number = (value: number | null | undefined) =>
   value === null || value === undefined || Number.isNaN(value) ? "–" : value.toFixed(4);
 export const metricTitle = (metric: string) => METRICS[metric]?.title ?? metric;
 
-/** Rows: metric, value of each part. */
-export function metricRows({ parts }: Pick<FinetuneSummary, "parts">): string[][] {
-  return Object.keys(parts.test.metrics).map((metric) => {
-    const { metrics, intervals, seeds } = parts.test;
+/** Rows: metric, value of each part; the seeds are those of the test part, or of validation where it was left alone. */
+export function metricRows({ parts }: Pick<FinetuneSummary<PartScore | null>, "parts">): string[][] {
+  return Object.keys(parts.validation.metrics).map((metric) => {
+    const { intervals, seeds } = parts.test ?? parts.validation;
     const interval = intervals[metric];
     const range = interval && !Number.isNaN(interval.low) ? `${number(interval.low)} – ${number(interval.high)}` : "–";
     const spread =
       seeds.length > 1
         ? `${number(seeds[0][metric] === undefined ? null : mean(seeds, metric))} ± ${number(std(seeds, metric))}`
         : "–";
-    return [metricTitle(metric), number(parts.validation.metrics[metric]), number(metrics[metric]), range, spread];
+    return [
+      metricTitle(metric),
+      number(parts.validation.metrics[metric]),
+      number(parts.test?.metrics[metric]),
+      range,
+      spread,
+    ];
   });
 }
 

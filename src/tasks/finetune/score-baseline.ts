@@ -16,8 +16,8 @@ export interface BaselineScore {
   readonly name: BaselineName;
   readonly validation: Readonly<Record<string, number>>;
   readonly test: Readonly<Record<string, number>>;
-  /** Of the test entries, in their order. [entries * outputs] */
-  readonly predictions: Float64Array;
+  /** Of the entries of each part, in their order. [entries * outputs] */
+  readonly predictions: { readonly validation: Float64Array; readonly test: Float64Array };
   readonly seconds: number;
 }
 
@@ -80,7 +80,7 @@ export async function scoreBaselines(
       name,
       validation: taskMetrics(kind, first, firstKnown, outputs).average,
       test: taskMetrics(kind, second, secondKnown, outputs).average,
-      predictions: second,
+      predictions: { validation: first, test: second },
       seconds,
     };
   });

@@ -1,7 +1,6 @@
 // Scores the models of a run on the validation and test parts, and writes the predictions that the scores are of.
 import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
 import type { Corpus } from "../../data/corpus.js";
 import { bootstrapIntervals, taskMetrics } from "../../train/metrics.js";
 import { predictEntries } from "../../train/predict-entries.js";
@@ -10,8 +9,11 @@ import type { TaskModel } from "../../train/task-predictor.js";
 import type { FinetuneSummary, PartScore } from "../finetune.js";
 import { type ModelSeeds, predictionPool } from "../inference/prediction.js";
 import { predictionsCsv, spreadOf } from "./predictions-file.js";
+import { predictionsPath } from "./run-files.js";
 
 const BOOTSTRAP_SEED = 1;
+
+type Part = "validation" | "test";
 
 /**
  * Threads that predict rows of a corpus with each seed of a model.
@@ -47,34 +49,35 @@ export function scoreMembers(model: TaskModel, members: readonly Float64Array[],
   return { spread, metrics: average, perTarget: perTask, seeds };
 }
 
-/** @param results one model a seed */
+/**
+ * Predicts each part, writes RUN/predictions-PART.csv and scores it.
+ * @param scored validation, and test unless it is to be left alone
+ */
 export async function scoreParts(
   corpus: Corpus,
   data: TaskData,
-  model: TaskModel,
-  { conformers }: { readonly conformers: number },
-  results: readonly { readonly parameters: Float32Array }[],
+  seeds: ModelSeeds,
+  conformers: number,
+  scored: readonly Part[],
   run: string,
-  threads?: number,
-): Promise<{ readonly parts: FinetuneSummary["parts"]; readonly testPredictions: Float64Array }> {
-  const seeds: ModelSeeds = { model, parameters: results.map(({ parameters }) => parameters) };
+  threads: number | undefined,
+): Promise<FinetuneSummary<PartScore | null>["parts"]> {
+  const { task, targets } = seeds.model;
   return withScorer(corpus, seeds, conformers, threads, async (predict) => {
-    const score = async (part: "validation" | "test"): Promise<{ score: PartScore; mean: Float64Array }> => {
+    const score = async (part: Part): Promise<PartScore> => {
       const chosen = data.split[part];
       const labels = entryLabels(data.labels, chosen);
       const members = await predict(data, chosen);
-      const { spread, ...scores } = scoreMembers(model, members, labels);
-      const path = join(run, `predictions-${part}.csv`);
+      const { spread, ...scores } = scoreMembers(seeds.model, members, labels);
+      const path = predictionsPath(run, part);
       const names = Array.from(chosen, (entry) => corpus.get(data.entries[entry][0]).name);
       const table = { names, labels, predictions: spread, uncertain: members.length > 1 };
-      writeFileSync(path, predictionsCsv(model.targets, model.task, table));
-      const { kind, outputs } = model.task;
+      writeFileSync(path, predictionsCsv(targets, task, table));
+      const { kind, outputs } = task;
       const intervals =
         part === "test" ? bootstrapIntervals(kind, spread.mean, labels, outputs, { seed: BOOTSTRAP_SEED }) : {};
-      return { score: { ...scores, intervals, predictions: path }, mean: spread.mean };
+      return { ...scores, intervals, predictions: path };
     };
-    const validation = await score("validation");
-    const test = await score("test");
-    return { parts: { validation: validation.score, test: test.score }, testPredictions: test.mean };
+    return { validation: await score("validation"), test: scored.includes("test") ? await score("test") : null };
   });
 }

@@ -72,7 +72,7 @@ export async function createPredictor({ models, dropout, fingerprints }: Predict
       const multipliers = taskDropout(molecules, dropped.inputs, dropped.random.split(...labels, draw));
       draws.push(await dropped.predictor.predict({ ...batch, ...multipliers }, members[0].parameters));
     }
-    return { members: values, draws, similarities: similarity && similarity(molecules) };
+    return { members: values, draws, similarities: similarity?.(molecules) ?? null };
   };
 }
 
