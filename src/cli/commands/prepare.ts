@@ -22,7 +22,7 @@ export function addPrepareCommand(program: Command): void {
     .command("prepare")
     .summary("turn files of molecules into a corpus")
     .description(
-      "Turns files of molecules (SMILES, CSV, TSV, JSON lines, SDF, XYZ, Parquet, Arrow, LMDB; also .gz and .tar) or the folders of PCQM4Mv2 and QM9 into a corpus folder. Records that cannot be used are listed in rejects.jsonl; the others go on.",
+      "Turns files of molecules (SMILES, CSV, TSV, JSON lines, SDF, XYZ, Parquet, Arrow, LMDB; also .gz, .bz2 and .tar) or the folders of PCQM4Mv2 and QM9 into a corpus folder. Records that cannot be used are listed in rejects.jsonl; the others go on.",
     )
     .argument("<inputs...>", "files of molecules, or folders of a known layout")
     .requiredOption("-o, --out <folder>", "corpus folder to write");

@@ -1,20 +1,20 @@
-// Reads a file, gzipped or not, as chunks of bytes in flat memory, and says clearly why where it cannot.
+// Reads a file, packed by gzip or bzip2 or not, as chunks of bytes in flat memory, and says clearly why where it cannot.
 import { type FileHandle, open } from "node:fs/promises";
 import { createGunzip } from "node:zlib";
 import { DatasetError } from "../../errors.js";
+import { isBzip2, unpackBzip2 } from "./bzip2.js";
 
 /** Told after every chunk: bytes read from the file (compressed, where it is), and its size. */
 export type OnBytes = (read: number, total: number) => void;
 
 const CHUNK_BYTES = 1 << 18;
 /** Compressed chunks are smaller: each may grow a hundredfold. */
-const GZIP_CHUNK_BYTES = 1 << 16;
+const PACKED_CHUNK_BYTES = 1 << 16;
 
 const FOREIGN: readonly (readonly [magic: string, what: string])[] = [
   ["504b0304", "a ZIP archive; unpack it first"],
-  ["425a68", "bzip2 data; unpack it, or use gzip"],
-  ["fd377a585a00", "xz data; unpack it, or use gzip"],
-  ["28b52ffd", "Zstandard data; unpack it, or use gzip"],
+  ["fd377a585a00", "xz data; unpack it, or use gzip or bzip2"],
+  ["28b52ffd", "Zstandard data; unpack it, or use gzip or bzip2"],
   ["50415231", "a Parquet file; name it .parquet"],
   ["4152524f5731", "an Arrow IPC file; name it .arrow"],
   ["894844460d0a1a0a", "an HDF5 file"],
@@ -23,39 +23,50 @@ const FOREIGN: readonly (readonly [magic: string, what: string])[] = [
 ];
 
 /**
- * The content of a file in chunks, unpacked where its first bytes are those of gzip.
+ * The content of a file in chunks, unpacked where its first bytes are those of gzip or bzip2.
  *
- * @throws DatasetError if the file is missing, unreadable, a folder, empty, of a foreign kind, or damaged gzip (after all
- *   that could be unpacked was yielded).
+ * @throws DatasetError if the file is missing, unreadable, a folder, empty, of a foreign kind, or damaged gzip or bzip2 (after
+ *   all that could be unpacked was yielded).
  */
 export async function* readBytes(path: string, onBytes?: OnBytes): AsyncGenerator<Buffer> {
   const handle = await openFile(path);
   try {
     const stat = await handle.stat();
     if (stat.isDirectory()) throw new DatasetError(`${path}: expected a file, got a folder`);
-    const first = await readChunk(handle, GZIP_CHUNK_BYTES);
+    const first = await readChunk(handle, PACKED_CHUNK_BYTES);
     if (first.length === 0) throw new DatasetError(`${path}: the file is empty`);
     refuseForeign(path, first);
     let read = first.length;
     onBytes?.(read, stat.size);
-    const gzipped = first[0] === 0x1f && first[1] === 0x8b;
+    const unpacker = unpackerOf(first);
     async function* rest(): AsyncGenerator<Buffer> {
       yield first;
       for (;;) {
-        const chunk = await readChunk(handle, gzipped ? GZIP_CHUNK_BYTES : CHUNK_BYTES);
+        const chunk = await readChunk(handle, unpacker ? PACKED_CHUNK_BYTES : CHUNK_BYTES);
         if (chunk.length === 0) return;
         read += chunk.length;
         onBytes?.(read, stat.size);
         yield chunk;
       }
     }
-    if (gzipped) yield* unpack(path, rest());
-    else yield* rest();
+    yield* unpacker === null ? rest() : unpacker(path, rest());
   } catch (error) {
     throw readFailure(path, error);
   } finally {
     await handle.close();
   }
+}
+
+/** What unpacks data, by its first bytes; null where nothing has to. */
+function unpackerOf(first: Buffer): typeof unpackGzip | null {
+  if (first[0] === 0x1f && first[1] === 0x8b) return unpackGzip;
+  return isBzip2(first) ? unpackBzip2 : null;
+}
+
+/** Unpacks a file of an archive whose name says that it is packed. */
+export function unpackByName(name: string, chunks: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+  if (name.endsWith(".gz")) return unpackGzip(name, chunks);
+  return name.endsWith(".bz2") ? unpackBzip2(name, chunks) : chunks;
 }
 
 export async function openFile(path: string): Promise<FileHandle> {
@@ -96,7 +107,7 @@ function refuseForeign(path: string, first: Buffer): void {
  *
  * @throws DatasetError if the data is damaged or followed by something else.
  */
-export async function* unpack(path: string, chunks: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+async function* unpackGzip(path: string, chunks: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
   const gunzip = createGunzip();
   const ready: Buffer[] = [];
   const state: { failure: Error | null; ended: boolean; wake: () => void } = { failure: null, ended: false, wake() {} };

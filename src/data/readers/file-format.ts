@@ -37,15 +37,17 @@ const BY_EXTENSION: Readonly<Record<string, FileFormat | "tar">> = {
   mdb: "lmdb",
   tar: "tar",
   tgz: "tar",
+  tbz: "tar",
+  tbz2: "tar",
 };
 
 /** QM9's own files, one molecule each. */
-const QM9_NAME = /(^|[/\\])dsgdb9nsd_\d+\.xyz(\.gz)?$/;
+const QM9_NAME = /(^|[/\\])dsgdb9nsd_\d+\.xyz(\.gz|\.bz2)?$/;
 
-/** The format by the ending of the name, `.gz` aside; null where that says nothing. */
+/** The format by the ending of the name, `.gz` and `.bz2` aside; null where that says nothing. */
 export function formatByName(path: string): FileFormat | "tar" | null {
   if (QM9_NAME.test(path)) return "qm9-xyz";
-  const extension = /\.([^./\\]+)$/.exec(path.toLowerCase().replace(/\.gz$/, ""))?.[1];
+  const extension = /\.([^./\\]+)$/.exec(path.toLowerCase().replace(/\.(gz|bz2)$/, ""))?.[1];
   return (extension !== undefined && BY_EXTENSION[extension]) || null;
 }
 

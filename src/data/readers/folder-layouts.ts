@@ -3,6 +3,7 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatasetError } from "../../errors.js";
 import { readFailure } from "./byte-source.js";
+import { formatByName } from "./file-format.js";
 import { type FileProgress, firstExisting, sumProgress } from "./folder-files.js";
 import { readLmdb } from "./lmdb-reader.js";
 import { findPcqm, type PcqmFiles, readPcqm } from "./pcqm.js";
@@ -30,7 +31,7 @@ function findLayout(folder: string, part: string | undefined): Layout {
     throw new DatasetError(`${folder}: part ${JSON.stringify(part)} asked for, but it has no split`);
   const sdf = firstExisting(folder, ["gdb9.sdf", "gdb9.sdf.gz"]);
   if (sdf) return { kind: "qm9-sdf", sdf, table: firstExisting(folder, ["gdb9.sdf.csv", "gdb9.sdf.csv.gz"]) };
-  const molecules = names.filter((name) => /^dsgdb9nsd_\d+\.xyz(\.gz)?$/.test(name)).sort();
+  const molecules = names.filter((name) => formatByName(name) === "qm9-xyz").sort();
   if (molecules.length > 0) return { kind: "qm9-xyz", paths: molecules.map((name) => join(folder, name)) };
   throw new DatasetError(`${folder}: expected the folder of a data set, with ${KNOWN}; got none of these`);
 }

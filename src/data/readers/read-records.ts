@@ -14,8 +14,8 @@ import { readSdf } from "./sdf-with-table.js";
 
 /**
  * The records of a file (SMILES list, CSV, TSV, JSON lines, SDF, XYZ, QM9's xyz, Parquet, Arrow IPC, Uni-Mol's LMDB; text also
- * gzipped or in a tar archive), or of the folder of a data set (see `folder-layouts.ts`). Records that cannot be told apart or are
- * cut off come as rejects; the file goes on. Of an SD file `x.sdf` that has a table `x.sdf.csv` beside it, the columns become properties.
+ * packed by gzip or bzip2, or in a tar archive), or of the folder of a data set (see `folder-layouts.ts`). Records that cannot be
+ * told apart or are cut off come as rejects; the file goes on. Of an SD file `x.sdf` that has a table `x.sdf.csv` beside it, the columns become properties.
  *
  * @throws DatasetError if the file cannot be read, lacks the SMILES column, or is damaged; all that was readable before
  *   has been yielded by then
@@ -54,8 +54,10 @@ function readText(path: string, options: ReaderOptions): AsyncGenerator<ReadItem
 }
 
 function tableBeside(path: string): string | undefined {
-  if (!/\.sdf(\.gz)?$/i.test(path)) return undefined;
-  return [`${path}.csv`, `${path}.csv.gz`, `${path.replace(/\.gz$/i, "")}.csv`].find((table) => existsSync(table));
+  if (!/\.sdf(\.gz|\.bz2)?$/i.test(path)) return undefined;
+  return [`${path}.csv`, `${path}.csv.gz`, `${path.replace(/\.(gz|bz2)$/i, "")}.csv`].find((table) =>
+    existsSync(table),
+  );
 }
 
 function binaryFormatOf(path: string): FileFormat | null {

@@ -1,7 +1,7 @@
 // Streams the molecules of a text file, or of an archive of text files, as records in flat memory.
 import { extract } from "tar-stream";
 import { DatasetError } from "../../errors.js";
-import { readBytes, unpack } from "./byte-source.js";
+import { readBytes, unpackByName } from "./byte-source.js";
 import { formatByContent, formatByName, isTextFormat, type TextFormat } from "./file-format.js";
 import { jsonLinesParser } from "./json-lines-parser.js";
 import { LineSplitter } from "./line-splitter.js";
@@ -14,11 +14,11 @@ import { tableParser } from "./table-parser.js";
 import { xyzParser } from "./xyz-parser.js";
 
 /**
- * The records of a text file: SMILES list, CSV, TSV or JSON lines with a SMILES column, SDF, XYZ, each also gzipped, or a tar archive
- * of such files (.tar, .tar.gz, .tgz). Records that cannot be told apart or are cut off come as rejects; the file goes on.
+ * The records of a text file: SMILES list, CSV, TSV or JSON lines with a SMILES column, SDF, XYZ, each also packed by gzip or bzip2, or
+ * a tar archive of such files. Records that cannot be told apart or are cut off come as rejects; the file goes on.
  *
- * @throws DatasetError if the file cannot be read (see `readBytes`), is binary, lacks the SMILES column or breaks off in damaged
- *   gzip; all that was readable before has been yielded by then.
+ * @throws DatasetError if the file cannot be read (see `readBytes`), is binary, lacks the SMILES column or breaks off in
+ *   damaged gzip or bzip2; all that was readable before has been yielded by then.
  */
 export async function* readTextFile(path: string, options: ReaderOptions): AsyncGenerator<ReadItem> {
   const chunks = readBytes(path, options.onBytes);
@@ -131,7 +131,7 @@ async function* readArchive(
       }
       found++;
       const content = entryBytes(path, entry as AsyncIterable<Buffer>);
-      yield* parseChunks(name, name.endsWith(".gz") ? unpack(name, content) : content, format, options);
+      yield* parseChunks(name, unpackByName(name, content), format, options);
     }
     await feeding;
   } catch (error) {
