@@ -40,6 +40,13 @@ interface ReadMolecule extends PickledMolecule {
 /** RDKit recurses along chains and the host's stack ends near 4,400 atoms in a row: longer texts are refused before it tries. */
 const LONGEST_CHAIN = 4000;
 
+/** Marks of stereochemistry in SMILES. */
+const STEREO_MARK = /[@/\\]/;
+/** What may be a hydrogen atom, an extension or a reaction: there RDKit has to look for hydrogens to fold. */
+const UNUSUAL_SMILES = /\[\d*[HDT#]|[\s|>$]/;
+/** Where `removeHs` changes what is left of stereochemistry: centres other than carbon, double bonds. */
+const DELICATE_STEREO = /[^C@]@|[/\\]/;
+
 /** OGB's index of each value of RDKit's enums; anything beyond is "misc" (ogb `utils/features.py`). */
 const HYBRIDIZATIONS = new Map([2, 3, 4, 6, 7].map((value, index) => [value, index])); // SP, SP2, SP3, SP3D, SP3D2
 const HYBRIDIZATION_INDEX = Uint8Array.from({ length: 256 }, (_, value) => HYBRIDIZATIONS.get(value) ?? 5);
@@ -61,11 +68,10 @@ const MISC_CHIRALITY = 4;
  * @throws MoleculeError, with the place of the record, if it cannot be read, is empty or too large.
  */
 export function featurize(rdkit: Rdkit, record: RawRecord, options: FeaturizeOptions): FeaturizedMolecule {
-  const location = locationOf(record);
   const notes: string[] = [];
-  const pickled = readText(rdkit, record, options, notes, location);
-  if (pickled.atoms === 0) throw new MoleculeError("no-atoms", "the molecule has no atoms", location);
-  refuseTooLarge(pickled.atoms, options.maxAtoms, location);
+  const pickled = readText(rdkit, record, options, notes);
+  if (pickled.atoms === 0) throw new MoleculeError("no-atoms", "the molecule has no atoms", locationOf(record));
+  refuseTooLarge(pickled.atoms, options.maxAtoms, record);
   const atomFeatures = ogbAtomFeatures(pickled);
   const bondFeatures = ogbBondFeatures(pickled);
   const positions = readPositions(pickled, notes);
@@ -85,51 +91,66 @@ function locationOf({ file, line, record, name }: RawRecord): SourceLocation {
   return { ...(file && { file }), line, record, ...(name && { name }) };
 }
 
-function refuseTooLarge(atoms: number, maxAtoms: number, location: SourceLocation): void {
+function refuseTooLarge(atoms: number, maxAtoms: number, record: RawRecord): void {
   if (atoms > maxAtoms)
-    throw new MoleculeError("too-many-atoms", `${atoms} atoms, at most ${maxAtoms} are allowed`, location);
+    throw new MoleculeError("too-many-atoms", `${atoms} atoms, at most ${maxAtoms} are allowed`, locationOf(record));
 }
 
-function readText(
-  rdkit: Rdkit,
-  record: RawRecord,
-  options: FeaturizeOptions,
-  notes: string[],
-  location: SourceLocation,
-): ReadMolecule {
+function readText(rdkit: Rdkit, record: RawRecord, options: FeaturizeOptions, notes: string[]): ReadMolecule {
   if (record.format === "smiles") {
     const smiles = record.text.trim();
-    if (smiles === "") throw new MoleculeError("empty-line", "the line is empty", location);
-    if (smiles.length > LONGEST_CHAIN) refuseTooLarge(estimateSmilesAtoms(smiles), LONGEST_CHAIN, location);
-    return readWithRdkit(rdkit, smiles, options, "unparsable-smiles", location);
+    if (smiles === "") throw new MoleculeError("empty-line", "the line is empty", locationOf(record));
+    if (smiles.length > LONGEST_CHAIN) refuseTooLarge(estimateSmilesAtoms(smiles), LONGEST_CHAIN, record);
+    return readWithRdkit(rdkit, smiles, options, smilesDetails(smiles, options), "unparsable-smiles", record);
   }
   let molBlock = record.text;
   if (record.format === "xyz") {
-    const conversion = xyzToMolBlock(record.text, location, options.perceiveBonds);
+    const conversion = xyzToMolBlock(record.text, locationOf(record), options.perceiveBonds);
     molBlock = conversion.molBlock;
     notes.push(...conversion.notes);
   }
-  refuseTooLarge(molAtomCount(molBlock), LONGEST_CHAIN, location);
+  refuseTooLarge(molAtomCount(molBlock), LONGEST_CHAIN, record);
   try {
-    return readWithRdkit(rdkit, molBlock, options, "unparsable-record", location);
+    return readWithRdkit(rdkit, molBlock, options, blockDetails(options), "unparsable-record", record);
   } catch (error) {
     // RDKit refuses a block for coordinates that are not numbers; the graph in it may still be good.
     if (!(error instanceof MoleculeError) || hasReadableCoordinates(molBlock)) throw error;
-    const pickled = readWithRdkit(rdkit, withoutCoordinates(molBlock), options, "unparsable-record", location);
+    const pickled = readWithRdkit(
+      rdkit,
+      withoutCoordinates(molBlock),
+      options,
+      blockDetails(options),
+      "unparsable-record",
+      record,
+    );
     notes.push("no-3d: coordinates that are not finite numbers");
     return { ...pickled, conformer: null };
   }
+}
+
+const blockDetails = ({ hydrogens }: FeaturizeOptions) => (hydrogens ? '{"removeHs":false}' : '{"removeHs":true}');
+
+/**
+ * RDKit's options with which it does no work that leaves no trace. With `removeHs` it perceives the stereochemistry of
+ * SMILES once more before it sanitizes them, a third of its time, though few have a hydrogen to fold; without any mark of
+ * stereochemistry the whole perception finds nothing. Skeletons want RDKit's canonical order, which that perception takes part in.
+ */
+function smilesDetails(smiles: string, options: FeaturizeOptions): string {
+  if (options.skeletons || UNUSUAL_SMILES.test(smiles)) return blockDetails(options);
+  if (!STEREO_MARK.test(smiles)) return '{"removeHs":false,"assignStereo":false}';
+  return DELICATE_STEREO.test(smiles) ? blockDetails(options) : '{"removeHs":false}';
 }
 
 function readWithRdkit(
   rdkit: Rdkit,
   text: string,
   { hydrogens, skeletons }: FeaturizeOptions,
+  details: string,
   code: RejectCode,
-  location: SourceLocation,
+  record: RawRecord,
 ): ReadMolecule {
   try {
-    const molecule = rdkit.parse(text, hydrogens ? '{"removeHs":false}' : '{"removeHs":true}');
+    const molecule = rdkit.parse(text, details);
     try {
       const pickled = readPickle(molecule.get_as_uint8array(PICKLE_OPTIONS));
       if (!skeletons || pickled.atoms === 0 || readPositions(pickled, [])) return { ...pickled, skeleton: null };
@@ -139,7 +160,7 @@ function readWithRdkit(
     }
   } catch (error) {
     if (!(error instanceof RdkitFailure || error instanceof PickleError)) throw error;
-    throw new MoleculeError(code, error.message, location, { cause: error });
+    throw new MoleculeError(code, error.message, locationOf(record), { cause: error });
   }
 }
 
@@ -168,15 +189,15 @@ function estimateSmilesAtoms(smiles: string): number {
 function ogbAtomFeatures(pickled: PickledMolecule): Uint8Array {
   const width = ATOM_FEATURES.length;
   const features = new Uint8Array(pickled.atoms * width);
-  const neighbours = new Uint8Array(pickled.atoms);
-  for (const atom of pickled.bondAtoms) neighbours[atom]++;
+  const degree = 2;
+  for (const atom of pickled.bondAtoms) features[atom * width + degree]++;
   for (let atom = 0, at = 0; atom < pickled.atoms; atom++, at += width) {
     const atomicNumber = pickled.atomicNumber[atom];
     const hydrogens = pickled.hydrogens[atom];
     const charge = pickled.charge[atom];
     features[at] = atomicNumber >= 1 && atomicNumber <= 118 ? atomicNumber - 1 : 118;
     features[at + 1] = Math.min(pickled.chirality[atom], MISC_CHIRALITY);
-    features[at + 2] = Math.min(neighbours[atom] + hydrogens, 11);
+    features[at + degree] = Math.min(features[at + degree] + hydrogens, 11);
     features[at + 3] = charge >= -5 && charge <= 5 ? charge + 5 : 11;
     features[at + 4] = Math.min(hydrogens, 9);
     features[at + 5] = Math.min(radicalElectrons(pickled, atom), 5);

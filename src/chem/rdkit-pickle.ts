@@ -154,24 +154,7 @@ export function readPickle(bytes: Uint8Array): PickledMolecule {
   }
   cursor.wide = atoms > 255;
   cursor.uint8();
-  const molecule = {
-    atoms,
-    bonds,
-    atomicNumber: new Uint8Array(atoms),
-    chirality: new Uint8Array(atoms),
-    charge: new Int8Array(atoms),
-    hybridization: new Uint8Array(atoms),
-    hydrogens: new Uint8Array(atoms),
-    radicalElectrons: new Uint8Array(atoms),
-    isotope: new Uint16Array(atoms),
-    noImplicit: new Uint8Array(atoms),
-    aromatic: new Uint8Array(atoms),
-    inRing: new Uint8Array(atoms),
-    bondAtoms: new Uint16Array(bonds * 2),
-    bondType: new Uint8Array(bonds),
-    bondStereo: new Uint8Array(bonds),
-    conjugated: new Uint8Array(bonds),
-  };
+  const molecule = emptyMolecule(atoms, bonds);
   cursor.expect(Tag.beginAtom, "the atoms");
   for (let atom = 0; atom < atoms; atom++) readAtom(cursor, molecule, atom);
   cursor.expect(Tag.beginBond, "the bonds");
@@ -197,6 +180,31 @@ function readHeader(cursor: Cursor): void {
 }
 
 type MoleculeArrays = Omit<PickledMolecule, "conformer">;
+
+/** Zeroed arrays in one block of memory, which is much faster to get than a dozen; what outlives the rest stands alone. */
+function emptyMolecule(atoms: number, bonds: number): MoleculeArrays {
+  const block = new ArrayBuffer(11 * atoms + 3 * bonds);
+  const ofAtoms = (place: number) => new Uint8Array(block, place * atoms, atoms);
+  const ofBonds = (place: number) => new Uint8Array(block, 11 * atoms + place * bonds, bonds);
+  return {
+    atoms,
+    bonds,
+    isotope: new Uint16Array(block, 0, atoms),
+    atomicNumber: ofAtoms(2),
+    chirality: ofAtoms(3),
+    charge: new Int8Array(block, 4 * atoms, atoms),
+    hybridization: ofAtoms(5),
+    hydrogens: ofAtoms(6),
+    radicalElectrons: ofAtoms(7),
+    noImplicit: ofAtoms(8),
+    aromatic: ofAtoms(9),
+    inRing: ofAtoms(10),
+    bondAtoms: new Uint16Array(bonds * 2),
+    bondType: ofBonds(0),
+    bondStereo: ofBonds(1),
+    conjugated: ofBonds(2),
+  };
+}
 
 function readAtom(cursor: Cursor, out: MoleculeArrays, atom: number): void {
   out.atomicNumber[atom] = cursor.uint8();

@@ -40,6 +40,12 @@ export interface Rdkit {
 /** RDKit refused a text. */
 export class RdkitFailure extends MoleblendError {}
 
+/** RDKit compiled and not yet running: threads that share it share its machine code, and one compilation. */
+export interface RdkitCode {
+  /** A `WebAssembly.Module`. */
+  readonly compiled: object;
+}
+
 type WasmBytes = ArrayBuffer | Uint8Array<ArrayBuffer>;
 type WasmExports = Record<string, (...values: number[]) => number>;
 interface WasmInstance {
@@ -60,8 +66,8 @@ interface Host {
 }
 const host = globalThis as unknown as Host;
 
-/** What this reader was written for: minified names of the WebAssembly exports change from build to build. */
-const PINNED_VERSION = "2026.09.1";
+/** RDKit's version, the only one that this reader takes: minified names of the WebAssembly exports change from build to build. */
+export const RDKIT_VERSION = "2026.09.1";
 const EXPORTS = { malloc: "$", stackRestore: "fa", stackCurrent: "ga" } as const;
 
 /**
@@ -71,15 +77,16 @@ const EXPORTS = { malloc: "$", stackRestore: "fa", stackCurrent: "ga" } as const
 const STACK_BYTES = 8 << 20;
 
 let loading: Promise<Rdkit> | undefined;
+let compiling: Promise<RdkitCode> | undefined;
 
 /**
  * RDKit, loaded on the first call and shared by all later ones.
  *
- * @param wasm where `RDKit_minimal.wasm` lies, or its bytes. Node finds it beside the package; a browser page looks
+ * @param wasm where `RDKit_minimal.wasm` lies, or its bytes, or what `compileRdkit` made of them. Node finds it beside the package; a browser page looks
  *   beside itself by default.
  * @throws MoleblendError if the file is missing or of another version than this package was written for.
  */
-export function loadRdkit(wasm?: URL | string | WasmBytes): Promise<Rdkit> {
+export function loadRdkit(wasm?: URL | string | WasmBytes | RdkitCode): Promise<Rdkit> {
   loading ??= load(wasm).catch((error: unknown) => {
     loading = undefined;
     throw error;
@@ -98,8 +105,26 @@ async function wasmBytes(wasm: URL | string | WasmBytes | undefined): Promise<Wa
   return response.arrayBuffer();
 }
 
-async function load(wasm: URL | string | WasmBytes | undefined): Promise<Rdkit> {
-  const compiled = await host.WebAssembly.compile(await wasmBytes(wasm));
+/**
+ * RDKit for other threads to load, compiled on the first call and shared by all later ones and by `loadRdkit`.
+ *
+ * @param wasm as for `loadRdkit`
+ */
+export function compileRdkit(wasm?: URL | string | WasmBytes): Promise<RdkitCode> {
+  compiling ??= compile(wasm).catch((error: unknown) => {
+    compiling = undefined;
+    throw error;
+  });
+  return compiling;
+}
+
+async function compile(wasm: URL | string | WasmBytes | undefined): Promise<RdkitCode> {
+  return { compiled: await host.WebAssembly.compile(await wasmBytes(wasm)) };
+}
+
+async function load(wasm: URL | string | WasmBytes | RdkitCode | undefined): Promise<Rdkit> {
+  const isCode = typeof wasm === "object" && "compiled" in wasm;
+  const { compiled } = isCode ? wasm : await compileRdkit(wasm);
   let exports: WasmExports = {};
   // The hook's promise is never rejected by the glue code, so a failed instantiation must be raced against it.
   const module = await new Promise<MainModule>((resolve, reject) => {
@@ -112,9 +137,9 @@ async function load(wasm: URL | string | WasmBytes | undefined): Promise<Rdkit> 
     };
     initRdkit.default({ instantiateWasm }).then(resolve, reject);
   });
-  if (module.version() !== PINNED_VERSION) {
+  if (module.version() !== RDKIT_VERSION) {
     throw new MoleblendError(
-      `RDKit: expected version ${PINNED_VERSION} (@rdkit/rdkit 2026.9.1), got ${module.version()}`,
+      `RDKit: expected version ${RDKIT_VERSION} (@rdkit/rdkit 2026.9.1), got ${module.version()}`,
     );
   }
   module.use_legacy_stereo_perception(true);

@@ -1,4 +1,5 @@
 // Names a labelled molecular graph by 64 bits that do not depend on the order of its atoms.
+import { distanceSums, type Rows } from "./distance-sums.js";
 import { ATOM_FEATURES, BOND_FEATURES } from "./molecule.js";
 
 const CHIRALITY = ATOM_FEATURES.findIndex((feature) => feature.name === "chirality");
@@ -23,18 +24,50 @@ function mix(word: number): number {
 }
 
 /** The graph in compressed rows; the neighbours of an atom stand in bond order, to which chirality tags refer. */
-interface Graph {
-  readonly atoms: number;
-  /** [atoms + 1] */
-  readonly start: Int32Array;
-  readonly neighbour: Int32Array;
+interface Graph extends Rows {
+  readonly bonds: number;
+  /** Beside `neighbour`. */
   readonly bondCode: Int32Array;
   /** CLOCKWISE, COUNTERCLOCKWISE or 0. [atoms] */
   readonly tag: Uint8Array;
 }
 
+/** Room that every key needs again: a key takes microseconds, of which fresh arrays would be a large part. */
+interface Room {
+  readonly atoms: number;
+  readonly bonds: number;
+  readonly start: Int32Array;
+  readonly neighbour: Int32Array;
+  readonly bondCode: Int32Array;
+  readonly tag: Uint8Array;
+  readonly low: Int32Array;
+  readonly high: Int32Array;
+  readonly nextLow: Int32Array;
+  readonly nextHigh: Int32Array;
+  readonly sums: Int32Array;
+  /** Colours that were met and the round in which: open addressing, half empty at least. The length is a power of 2. */
+  readonly table: Int32Array;
+  readonly rounds: Int32Array;
+}
+
+function roomFor(atoms: number, bonds: number): Room {
+  const each = () => new Int32Array(atoms);
+  const slots = 2 ** Math.ceil(Math.log2(2 * atoms));
+  return {
+    ...{ atoms, bonds, start: new Int32Array(atoms + 2), tag: new Uint8Array(atoms) },
+    ...{ neighbour: new Int32Array(2 * bonds), bondCode: new Int32Array(2 * bonds) },
+    ...{ low: each(), high: each(), nextLow: each(), nextHigh: each(), sums: each() },
+    ...{ table: new Int32Array(slots), rounds: new Int32Array(slots) },
+  };
+}
+
+let room = roomFor(64, 80);
+/** The round that `room.rounds` was last marked with. */
+let round = 0;
+
 /** Two 32-bit colours an atom, and which chiral atoms still await a meaning that does not depend on atom order. */
 interface Colouring {
+  /** At least one value an atom, like `high`. */
   readonly low: Int32Array;
   readonly high: Int32Array;
   readonly open: number[];
@@ -53,7 +86,7 @@ interface Colouring {
 export function structureKey(atomFeatures: Uint8Array, bonds: Uint16Array, bondFeatures: Uint8Array): string {
   const graph = buildGraph(atomFeatures, bonds, bondFeatures);
   const { atoms, tag } = graph;
-  const colouring: Colouring = { low: new Int32Array(atoms), high: new Int32Array(atoms), open: [] };
+  const colouring: Colouring = { low: room.low, high: room.high, open: [] };
   for (let atom = 0; atom < atoms; atom++) {
     let low = 0;
     let high = 0x5bd1e995;
@@ -82,11 +115,14 @@ export function connectivityKey(atomFeatures: Uint8Array, bonds: Uint16Array, bo
 
 function buildGraph(atomFeatures: Uint8Array, bonds: Uint16Array, bondFeatures: Uint8Array): Graph {
   const atoms = atomFeatures.length / ATOM_WIDTH;
-  const start = new Int32Array(atoms + 2);
+  if (atoms > room.atoms || bonds.length > 2 * room.bonds) {
+    room = roomFor(Math.max(2 * atoms, room.atoms), Math.max(bonds.length, room.bonds));
+    round = 0;
+  }
+  const { start, neighbour, bondCode, tag } = room;
+  start.fill(0, 0, atoms + 2);
   for (let i = 0; i < bonds.length; i++) start[bonds[i] + 2]++;
   for (let atom = 0; atom < atoms; atom++) start[atom + 2] += start[atom + 1];
-  const neighbour = new Int32Array(bonds.length);
-  const bondCode = new Int32Array(bonds.length);
   for (let bond = 0; 2 * bond < bonds.length; bond++) {
     const code = bondFeatures[bond * BOND_WIDTH] * 64 + bondFeatures[bond * BOND_WIDTH + 1] * 4;
     const mixed = mix(code + bondFeatures[bond * BOND_WIDTH + 2] + 1);
@@ -96,40 +132,20 @@ function buildGraph(atomFeatures: Uint8Array, bonds: Uint16Array, bondFeatures: 
       bondCode[slot] = mixed;
     }
   }
-  const tag = new Uint8Array(atoms);
   for (let atom = 0; atom < atoms; atom++) {
     const chirality = atomFeatures[atom * ATOM_WIDTH + CHIRALITY];
-    if (chirality === CLOCKWISE || chirality === COUNTERCLOCKWISE) tag[atom] = chirality;
+    tag[atom] = chirality === CLOCKWISE || chirality === COUNTERCLOCKWISE ? chirality : 0;
   }
-  return { atoms, start, neighbour, bondCode, tag };
+  return { atoms, bonds: bonds.length / 2, start, neighbour, bondCode, tag };
 }
 
-/**
- * Mixes into each colour what lies at which distance. Neighbourhoods alone cannot tell decalin from bicyclopentyl, or one
- * large ring from two small ones.
- */
-function addDistances({ atoms, start, neighbour }: Graph, { low, high }: Colouring): void {
-  const before = low.slice();
-  const queue = new Int32Array(atoms);
-  const level = new Int32Array(atoms);
-  for (let origin = 0; origin < atoms; origin++) {
-    level.fill(-1);
-    level[origin] = 0;
-    queue[0] = origin;
-    let sum = 0;
-    for (let head = 0, tail = 1; head < tail; head++) {
-      const atom = queue[head];
-      const distance = level[atom];
-      sum += mix(before[atom] + Math.imul(distance, 0x9e3779b1));
-      for (let slot = start[atom]; slot < start[atom + 1]; slot++) {
-        const next = neighbour[slot];
-        if (level[next] >= 0) continue;
-        level[next] = distance + 1;
-        queue[tail++] = next;
-      }
-    }
-    low[origin] = mix(before[origin] + Math.imul(sum, 0x85ebca77));
-    high[origin] = mix(high[origin] ^ sum);
+/** Mixes into each colour what lies at which distance. Neighbourhoods alone cannot tell decalin from bicyclopentyl, or one large ring from two small ones. */
+function addDistances(graph: Graph, { low, high }: Colouring): void {
+  const { sums } = room;
+  distanceSums(graph, low, (colour, distance) => mix(colour + Math.imul(distance, 0x9e3779b1)), sums);
+  for (let atom = 0; atom < graph.atoms; atom++) {
+    low[atom] = mix(low[atom] + Math.imul(sums[atom], 0x85ebca77));
+    high[atom] = mix(high[atom] ^ sums[atom]);
   }
 }
 
@@ -141,7 +157,11 @@ function settle(graph: Graph, colouring: Colouring, depth: number): readonly [nu
   if (tied.length === 0 || tied.length > MAX_CLASS) return summary(graph, colouring);
   let best: readonly [number, number] = [0, 0];
   tied.forEach((atom, turn) => {
-    const branch = { low: colouring.low.slice(), high: colouring.high.slice(), open: colouring.open.slice() };
+    const branch = {
+      low: colouring.low.slice(0, graph.atoms),
+      high: colouring.high.slice(0, graph.atoms),
+      open: colouring.open.slice(),
+    };
     branch.low[atom] = mix(branch.low[atom] ^ 0x27d4eb2f);
     const key = settle(graph, branch, depth + 1);
     if (turn === 0 || key[0] < best[0] || (key[0] === best[0] && key[1] < best[1])) best = key;
@@ -152,40 +172,52 @@ function settle(graph: Graph, colouring: Colouring, depth: number): readonly [nu
 /** Weisfeiler-Lehman rounds until the number of colours no longer grows; that last round seals the edges into the colours. */
 function refine(graph: Graph, { low, high }: Colouring): void {
   const { atoms, start, neighbour, bondCode } = graph;
-  const nextLow = new Int32Array(atoms);
-  const nextHigh = new Int32Array(atoms);
-  const sorted = new Int32Array(atoms);
+  const { nextLow, nextHigh } = room;
   for (let classes = 0; ; ) {
     for (let atom = 0; atom < atoms; atom++) {
       let sumLow = 0;
       let sumHigh = 0;
-      for (let slot = start[atom]; slot < start[atom + 1]; slot++) {
-        sumLow += mix(low[neighbour[slot]] + bondCode[slot]);
-        sumHigh += mix(high[neighbour[slot]] ^ bondCode[slot]);
+      for (let slot = start[atom], end = start[atom + 1]; slot < end; slot++) {
+        sumLow = (sumLow + mix(low[neighbour[slot]] + bondCode[slot])) | 0;
+        sumHigh = (sumHigh + mix(high[neighbour[slot]] ^ bondCode[slot])) | 0;
       }
       nextLow[atom] = mix(Math.imul(low[atom], 0x9e3779b1) + sumLow);
       nextHigh[atom] = mix(Math.imul(high[atom], 0x85ebca77) + sumHigh);
     }
-    low.set(nextLow);
-    high.set(nextHigh);
-    const found = countDistinct(low, sorted);
+    for (let atom = 0; atom < atoms; atom++) {
+      low[atom] = nextLow[atom];
+      high[atom] = nextHigh[atom];
+    }
+    const found = countDistinct(low, atoms);
     if (found <= classes) return;
     classes = found;
   }
 }
 
-function countDistinct(values: Int32Array, scratch: Int32Array): number {
-  scratch.set(values);
-  scratch.sort();
-  let distinct = values.length > 0 ? 1 : 0;
-  for (let i = 1; i < scratch.length; i++) if (scratch[i] !== scratch[i - 1]) distinct++;
+function countDistinct(colours: Int32Array, atoms: number): number {
+  const { table, rounds } = room;
+  if (++round === 0x7fffffff) {
+    rounds.fill(0);
+    round = 1;
+  }
+  const mask = table.length - 1;
+  let distinct = 0;
+  for (let atom = 0; atom < atoms; atom++) {
+    // Colours are hashes already: their low bits are as good as any.
+    let at = colours[atom] & mask;
+    while (rounds[at] === round && table[at] !== colours[atom]) at = (at + 1) & mask;
+    if (rounds[at] === round) continue;
+    rounds[at] = round;
+    table[at] = colours[atom];
+    distinct++;
+  }
   return distinct;
 }
 
 /** Colours every open chiral atom whose neighbours all differ by its handedness; returns whether there was one. */
 function resolveChirality(graph: Graph, colouring: Colouring): boolean {
   const { low, open } = colouring;
-  const before = low.slice();
+  const before = low.slice(0, graph.atoms);
   const still: number[] = [];
   for (const atom of open) {
     const parity = neighbourParity(graph, before, atom);
@@ -227,9 +259,9 @@ function smallestTie({ start, neighbour, atoms }: Graph, { low, open }: Colourin
 }
 
 /** Two words from the multiset of colours. */
-function summary({ atoms, neighbour }: Graph, { low, high }: Colouring): readonly [number, number] {
+function summary({ atoms, bonds }: Graph, { low, high }: Colouring): readonly [number, number] {
   let first = mix(atoms);
-  let second = mix(neighbour.length + 0x3c6ef372);
+  let second = mix(2 * bonds + 0x3c6ef372);
   for (let atom = 0; atom < atoms; atom++) {
     first = (first + mix(low[atom] ^ 0x6a09e667)) | 0;
     second = (second + mix(high[atom] + Math.imul(low[atom], 0x27d4eb2f))) | 0;

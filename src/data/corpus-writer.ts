@@ -14,8 +14,8 @@ import {
 } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { ATOM_FEATURES, type Molecule, type Reject } from "../chem/molecule.js";
-import { ConfigError, DatasetError, ShapeError } from "../errors.js";
+import type { Molecule, Reject } from "../chem/molecule.js";
+import { ConfigError, DatasetError } from "../errors.js";
 import {
   CORPUS_FORMAT,
   CORPUS_VERSION,
@@ -28,6 +28,7 @@ import {
   type StoredFile,
   sha256,
 } from "./manifest.js";
+import { type PackedMolecules, packedCount, packMolecules } from "./packed-molecules.js";
 import { IndexBuilder, SHARD_COLUMNS, ShardBuilder } from "./shard-format.js";
 
 export interface CorpusWriterOptions {
@@ -44,7 +45,6 @@ const MAX_SHARD_BYTES = 64 * 2 ** 20;
 const REJECT_BUFFER = 512;
 /** Ends the name of an older corpus while the new one takes its place. */
 const REPLACED = "-replaced";
-const KEY_PATTERN = /^[0-9a-f]{16}$/;
 
 /** One corpus being written. Memory: one shard, and 11 bytes a molecule (and 8 a label) for the index. */
 export class CorpusWriter {
@@ -87,10 +87,20 @@ export class CorpusWriter {
   /** @throws ShapeError for a molecule whose arrays do not fit each other */
   append(molecule: Molecule): void {
     this.requireOpen();
-    checkMolecule(molecule);
-    this.builder.append(molecule);
-    this.index.append(molecule);
-    if (this.builder.rows >= this.shardSize || this.builder.bytes >= MAX_SHARD_BYTES) this.flushShard();
+    this.appendPacked(packMolecules([molecule], this.labels));
+  }
+
+  /** Many at once; shards end where they would if the molecules came one by one. */
+  appendPacked(packed: PackedMolecules): void {
+    this.requireOpen();
+    const count = packedCount(packed);
+    for (let from = 0; from < count; ) {
+      const to = this.builder.fit(packed, from, { rows: this.shardSize, bytes: MAX_SHARD_BYTES });
+      this.builder.append(packed, from, to);
+      this.index.append(packed, from, to);
+      if (this.builder.rows >= this.shardSize || this.builder.bytes >= MAX_SHARD_BYTES) this.flushShard();
+      from = to;
+    }
   }
 
   reject(reject: Reject): void {
@@ -190,18 +200,6 @@ function checkOptions(labels: readonly string[], shardSize: number): void {
     }
     taken.add(label);
   }
-}
-
-function checkMolecule(molecule: Molecule): void {
-  const { name, atomFeatures, bonds, bondFeatures, positions, structureKey } = molecule;
-  const atoms = atomFeatures.length / ATOM_FEATURES.length;
-  const refuse = (what: string, expected: string, got: unknown) => {
-    throw new ShapeError(`molecule ${JSON.stringify(name)}: ${what}: expected ${expected}, got ${got}`);
-  };
-  if (!Number.isInteger(atoms) || atoms < 1 || atoms > 0xffff) refuse("atoms", "1 to 65535", atoms);
-  if (bonds.length * 3 !== bondFeatures.length * 2) refuse("bond features", "3 a bond", bondFeatures.length);
-  if (positions && positions.length !== atoms * 3) refuse("coordinates", `${atoms * 3}`, positions.length);
-  if (!KEY_PATTERN.test(structureKey)) refuse("structure key", "16 hex digits", JSON.stringify(structureKey));
 }
 
 function refuseForeignFolder(dir: string): void {

@@ -32,6 +32,18 @@ describe("packMolecules", () => {
     assert.deepEqual(unpackMolecules(arrived), molecules);
   });
 
+  it("keeps names in any script apart, and a mark of byte order at the beginning of one", () => {
+    const names = ["", "C", "\ufeffbenzène", "水", "\u{1f9ea}", ""];
+    const packed = packMolecules(
+      names.map((name) => ({ ...ion, name })),
+      [],
+    );
+    assert.deepEqual(
+      unpackMolecules(packed).map(({ name }) => name),
+      names,
+    );
+  });
+
   it("leaves out labels that were not asked for and marks missing ones", () => {
     const [molecule] = unpackMolecules(packMolecules([water], ["gap", "charge"]));
     assert.deepEqual(molecule.labels, { gap: 1.5, charge: Number.NaN });

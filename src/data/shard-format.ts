@@ -18,9 +18,10 @@ import {
   Uint64,
   Utf8,
 } from "apache-arrow";
-import { ATOM_FEATURES, type Molecule } from "../chem/molecule.js";
+import { ATOM_FEATURES, BOND_FEATURES } from "../chem/molecule.js";
 import { ColumnBuffer, type NumberArray } from "./column-buffer.js";
 import { CORPUS_FORMAT, CORPUS_VERSION } from "./manifest.js";
+import { KEY_BYTES, type PackedMolecules } from "./packed-molecules.js";
 
 /** Columns of every shard; label columns follow. All but `positions` have no nulls. */
 export const SHARD_COLUMNS = ["name", "structureKey", "atomFeatures", "bonds", "bondFeatures", "positions"] as const;
@@ -53,9 +54,14 @@ class ListBuffer<T extends NumberArray> {
     this.offsets.append([0]);
   }
 
-  append(values: ArrayLike<number>): void {
-    this.values.append(values);
-    this.offsets.append([this.values.length]);
+  /**
+   * Rows that lie one after another in `values`.
+   * @param starts row i begins at starts[i] · width and ends at starts[i + 1] · width
+   */
+  append(values: T, starts: Int32Array, width: number, from: number, to: number): void {
+    const shift = this.values.length - starts[from] * width;
+    this.values.append(values.subarray(starts[from] * width, starts[to] * width));
+    this.offsets.append(Int32Array.from({ length: to - from }, (_, row) => starts[from + row + 1] * width + shift));
   }
 
   clear(): void {
@@ -82,7 +88,6 @@ export class ShardBuilder {
   private readonly bondFeatures = bytesList();
   private readonly positions = new ListBuffer((length) => new Float32Array(length));
   private readonly labels: readonly ColumnBuffer<Float64Array<ArrayBuffer>>[];
-  private readonly text = new TextEncoder();
   rows = 0;
 
   constructor(private readonly labelNames: readonly string[]) {
@@ -95,17 +100,35 @@ export class ShardBuilder {
     return lists.reduce((sum, list) => sum + list.bytes, this.rows * 8 * this.labels.length);
   }
 
-  append(molecule: Molecule): void {
-    this.name.append(this.text.encode(molecule.name));
-    this.structureKey.append(this.text.encode(molecule.structureKey));
-    this.atomFeatures.append(molecule.atomFeatures);
-    this.bonds.append(molecule.bonds);
-    this.bondFeatures.append(molecule.bondFeatures);
-    this.positions.append(molecule.positions ?? []);
-    for (const [at, label] of this.labelNames.entries()) {
-      this.labels[at].append([molecule.labels[label] ?? Number.NaN]);
-    }
-    this.rows++;
+  /** Where the molecules of a packet that come next fill the shard to a limit, or its end. */
+  fit(packed: PackedMolecules, from: number, limit: { readonly rows: number; readonly bytes: number }): number {
+    const { nameStarts, atomStarts, bondStarts, positionStarts } = packed;
+    const bytesBefore = (row: number) =>
+      nameStarts[row] +
+      row * (KEY_BYTES + 8 * this.labels.length) +
+      atomStarts[row] * ATOM_FEATURES.length +
+      bondStarts[row] * (4 + BOND_FEATURES.length) +
+      positionStarts[row] * 4;
+    const last = Math.min(atomStarts.length - 1, from + limit.rows - this.rows);
+    const most = limit.bytes - this.bytes + bytesBefore(from);
+    if (bytesBefore(last) < most) return last;
+    let to = from + 1;
+    while (to < last && bytesBefore(to) < most) to++;
+    return to;
+  }
+
+  /** Takes in molecules `from` to `to` of a packet with labels of the same names. */
+  append(packed: PackedMolecules, from: number, to: number): void {
+    const { atomStarts, bondStarts } = packed;
+    const keyStarts = Int32Array.from({ length: to + 1 }, (_, row) => row);
+    this.name.append(packed.names, packed.nameStarts, 1, from, to);
+    this.structureKey.append(packed.structureKeys, keyStarts, KEY_BYTES, from, to);
+    this.atomFeatures.append(packed.atomFeatures, atomStarts, ATOM_FEATURES.length, from, to);
+    this.bonds.append(packed.bondAtoms, bondStarts, 2, from, to);
+    this.bondFeatures.append(packed.bondFeatures, bondStarts, BOND_FEATURES.length, from, to);
+    this.positions.append(packed.positions, packed.positionStarts, 1, from, to);
+    appendLabels(this.labels, packed, from, to);
+    this.rows += to - from;
   }
 
   encode(): Uint8Array {
@@ -168,6 +191,17 @@ function listData<T extends NumberArray>(
   });
 }
 
+function appendLabels(
+  columns: readonly ColumnBuffer<Float64Array<ArrayBuffer>>[],
+  { labels }: PackedMolecules,
+  from: number,
+  to: number,
+): void {
+  for (const [k, column] of columns.entries()) {
+    column.append(Float64Array.from({ length: to - from }, (_, row) => labels[(from + row) * columns.length + k]));
+  }
+}
+
 function labelColumns(
   names: readonly string[],
   labels: readonly ColumnBuffer<Float64Array<ArrayBuffer>>[],
@@ -177,6 +211,22 @@ function labelColumns(
     name,
     data: makeData({ type: new Float64(), length: rows, nullCount: 0, data: labels[at].view() }),
   }));
+}
+
+/** Keys of 16 lower-case hex digits → numbers. */
+function keyNumbers(digits: Uint8Array): BigUint64Array<ArrayBuffer> {
+  const keys = new BigUint64Array(digits.length / KEY_BYTES);
+  const view = new DataView(keys.buffer);
+  for (let word = 0; word < 2 * keys.length; word++) {
+    let value = 0;
+    for (let k = 0; k < 8; k++) {
+      const digit = digits[word * 8 + k];
+      value = (value << 4) | (digit < 0x3a ? digit - 0x30 : digit - 0x57);
+    }
+    // The first word of a key is its high one.
+    view.setInt32((word ^ 1) * 4, value, true);
+  }
+  return keys;
 }
 
 /** Collects what is known of every molecule of a corpus without opening its shard: 11 bytes each and 8 a label. */
@@ -196,16 +246,19 @@ export class IndexBuilder {
     return this.atoms.length;
   }
 
-  append(molecule: Molecule): void {
-    const atoms = molecule.atomFeatures.length / ATOM_FEATURES.length;
-    this.atoms.append([atoms]);
-    this.keys.append([BigInt(`0x${molecule.structureKey}`)]);
-    this.has3d.append([molecule.positions ? 1 : 0]);
-    for (const [at, label] of this.labelNames.entries()) {
-      this.labels[at].append([molecule.labels[label] ?? Number.NaN]);
-    }
-    this.totalAtoms += atoms;
-    if (molecule.positions) this.with3d++;
+  append(packed: PackedMolecules, from: number, to: number): void {
+    const { atomStarts, positionStarts } = packed;
+    const has3d = Uint8Array.from({ length: to - from }, (_, i) =>
+      positionStarts[from + i] < positionStarts[from + i + 1] ? 1 : 0,
+    );
+    this.atoms.append(
+      Uint16Array.from({ length: to - from }, (_, i) => atomStarts[from + i + 1] - atomStarts[from + i]),
+    );
+    this.keys.append(keyNumbers(packed.structureKeys.subarray(from * KEY_BYTES, to * KEY_BYTES)));
+    this.has3d.append(has3d);
+    appendLabels(this.labels, packed, from, to);
+    this.totalAtoms += atomStarts[to] - atomStarts[from];
+    for (const flag of has3d) this.with3d += flag;
   }
 
   /** Number of distinct structure keys. */

@@ -4,7 +4,7 @@ import { type FeaturizedMolecule, featurize } from "../chem/featurize.js";
 import type { Molecule, RawRecord, Reject } from "../chem/molecule.js";
 import type { Rdkit } from "../chem/rdkit.js";
 import { connectivityKey } from "../chem/structure-key.js";
-import { type PackedMolecules, unpackMolecules } from "../data/packed-molecules.js";
+import { type PackedMolecules, packMolecules, unpackMolecules } from "../data/packed-molecules.js";
 import type { ReadItem } from "../data/readers/index.js";
 import { DatasetError, formatLocation, MoleculeError } from "../errors.js";
 import type { ConformerOptions, ConformerSource } from "./conformer-source.js";
@@ -31,6 +31,10 @@ export interface BatchResult<Molecules = readonly Molecule[]> {
 
 /** The same with the molecules packed for a message between threads. */
 export type PackedBatchResult = BatchResult<PackedMolecules>;
+
+export function packResult(result: BatchResult, { labels }: FeaturizeSettings): PackedBatchResult {
+  return { ...result, molecules: packMolecules(result.molecules, labels) };
+}
 
 export function unpackResult(result: PackedBatchResult): BatchResult {
   return { ...result, molecules: unpackMolecules(result.molecules) };

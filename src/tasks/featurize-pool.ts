@@ -1,17 +1,26 @@
 // A pool of threads that featurize batches of records, or this thread alone.
 
 import { Worker } from "node:worker_threads";
-import { loadRdkit } from "../chem/rdkit.js";
+import { compileRdkit, loadRdkit } from "../chem/rdkit.js";
 import type { ReadItem } from "../data/readers/index.js";
 import { DatasetError } from "../errors.js";
 import { openConformerSource } from "./conformer-source.js";
-import { type BatchResult, type FeaturizeSettings, featurizeBatch, unpackResult } from "./featurize-batch.js";
-import type { WorkerReply, WorkerRequest } from "./featurize-worker.js";
+import {
+  type BatchResult,
+  type FeaturizeSettings,
+  featurizeBatch,
+  type PackedBatchResult,
+  packResult,
+  unpackResult,
+} from "./featurize-batch.js";
+import type { WorkerReply, WorkerRequest, WorkerSetup } from "./featurize-worker.js";
 
 export interface Featurizer {
   /** Batches worth having under way at a time. */
   readonly inFlight: number;
   run(items: readonly ReadItem[]): Promise<BatchResult>;
+  /** The same with the molecules as they come from a thread, for what takes them in whole. */
+  runPacked(items: readonly ReadItem[]): Promise<PackedBatchResult>;
   close(): Promise<void>;
 }
 
@@ -20,18 +29,20 @@ const QUEUED_PER_WORKER = 2;
 
 /** @param workers threads; 0 featurizes in this one */
 export async function openFeaturizer(workers: number, settings: FeaturizeSettings): Promise<Featurizer> {
-  if (workers > 0) return new WorkerPool(workers, settings);
+  if (workers > 0) return new WorkerPool(workers, { settings, code: await compileRdkit() });
   const rdkit = await loadRdkit();
   const source = settings.conformers ? await openConformerSource(rdkit, settings.conformers, "main") : null;
+  const run = async (items: readonly ReadItem[]) => featurizeBatch(rdkit, items, settings, source);
   return {
     inFlight: 1,
-    run: async (items) => featurizeBatch(rdkit, items, settings, source),
+    run,
+    runPacked: async (items) => packResult(await run(items), settings),
     close: async () => source?.close(),
   };
 }
 
 interface Pending {
-  readonly resolve: (result: BatchResult) => void;
+  readonly resolve: (result: PackedBatchResult) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -49,12 +60,16 @@ class WorkerPool implements Featurizer {
 
   constructor(
     private readonly workers: number,
-    private readonly settings: FeaturizeSettings,
+    private readonly setup: WorkerSetup,
   ) {
     this.inFlight = workers * QUEUED_PER_WORKER;
   }
 
-  run(items: readonly ReadItem[]): Promise<BatchResult> {
+  async run(items: readonly ReadItem[]): Promise<BatchResult> {
+    return unpackResult(await this.runPacked(items));
+  }
+
+  runPacked(items: readonly ReadItem[]): Promise<PackedBatchResult> {
     return new Promise((resolve, reject) => {
       if (this.failure) {
         reject(this.failure);
@@ -83,13 +98,13 @@ class WorkerPool implements Featurizer {
   }
 
   private startThread(): Thread {
-    const worker = new Worker(new URL("./featurize-worker.js", import.meta.url), { workerData: this.settings });
+    const worker = new Worker(new URL("./featurize-worker.js", import.meta.url), { workerData: this.setup });
     const thread: Thread = { worker, pending: new Map() };
     worker.on("message", (reply: WorkerReply) => {
       const pending = thread.pending.get(reply.id);
       thread.pending.delete(reply.id);
       if ("error" in reply) pending?.reject(new DatasetError(reply.error));
-      else pending?.resolve(unpackResult(reply.result));
+      else pending?.resolve(reply.result);
     });
     worker.on("error", (error) => this.fail(thread, `a featurizing thread failed: ${error.message}`, error));
     worker.on("exit", (code) => this.fail(thread, `a featurizing thread ended with code ${code}`));

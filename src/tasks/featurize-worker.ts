@@ -1,11 +1,17 @@
 // The worker thread of `prepare`: loads RDKit once, then answers batches of records with packed molecules.
 
 import { parentPort, threadId, workerData } from "node:worker_threads";
-import { loadRdkit } from "../chem/rdkit.js";
-import { packedBuffers, packMolecules } from "../data/packed-molecules.js";
+import { loadRdkit, type RdkitCode } from "../chem/rdkit.js";
+import { packedBuffers } from "../data/packed-molecules.js";
 import type { ReadItem } from "../data/readers/index.js";
 import { openConformerSource } from "./conformer-source.js";
-import { type FeaturizeSettings, featurizeBatch, type PackedBatchResult } from "./featurize-batch.js";
+import { type FeaturizeSettings, featurizeBatch, type PackedBatchResult, packResult } from "./featurize-batch.js";
+
+export interface WorkerSetup {
+  readonly settings: FeaturizeSettings;
+  /** RDKit, compiled once for all threads. */
+  readonly code: RdkitCode;
+}
 
 /** To the worker. */
 export interface WorkerRequest {
@@ -20,11 +26,11 @@ export type WorkerReply =
 
 const port = parentPort;
 if (!port) throw new Error("featurize-worker runs as a worker thread only");
-const settings = workerData as FeaturizeSettings;
+const { settings, code } = workerData as WorkerSetup;
 const loading = load();
 
 async function load() {
-  const rdkit = await loadRdkit();
+  const rdkit = await loadRdkit(code);
   const { conformers } = settings;
   return { rdkit, source: conformers ? await openConformerSource(rdkit, conformers, String(threadId)) : null };
 }
@@ -32,9 +38,8 @@ async function load() {
 port.on("message", async ({ id, items }: WorkerRequest) => {
   try {
     const { rdkit, source } = await loading;
-    const result = featurizeBatch(rdkit, items, settings, source);
-    const molecules = packMolecules(result.molecules, settings.labels);
-    port.postMessage({ id, result: { ...result, molecules } } satisfies WorkerReply, packedBuffers(molecules));
+    const result = packResult(featurizeBatch(rdkit, items, settings, source), settings);
+    port.postMessage({ id, result } satisfies WorkerReply, packedBuffers(result.molecules));
   } catch (error) {
     port.postMessage({ id, error: error instanceof Error ? error.message : String(error) } satisfies WorkerReply);
   }

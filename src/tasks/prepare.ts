@@ -2,14 +2,14 @@
 
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { loadRdkit } from "../chem/rdkit.js";
+import { RDKIT_VERSION } from "../chem/rdkit.js";
 import { connectivityKey } from "../chem/structure-key.js";
 import { CorpusWriter } from "../data/corpus-writer.js";
 import { MANIFEST_FILE, type Manifest, REJECTS_FILE } from "../data/manifest.js";
 import type { ReaderOptions } from "../data/readers/index.js";
 import { ConfigError, DatasetError } from "../errors.js";
 import { completeConformers, describeConformers } from "./conformer-source.js";
-import type { BatchResult, FeaturizeSettings } from "./featurize-batch.js";
+import type { FeaturizeSettings, PackedBatchResult } from "./featurize-batch.js";
 import { openFeaturizer } from "./featurize-pool.js";
 import { InputReader } from "./input-reader.js";
 import { mapOrdered } from "./map-ordered.js";
@@ -123,10 +123,9 @@ export async function prepare(
     });
     const tally = await featurizeAll(reading, writer, workers, { ...settings, ...(excluded && { excluded }) }, options);
     if (writer.size === 0) throw new DatasetError(nothingLeft(inputs, reading, tally));
-    const { version } = await loadRdkit();
     const origin = {
       sources: reading.sources,
-      rdkitVersion: version,
+      rdkitVersion: RDKIT_VERSION,
       options: {
         ...settings,
         ...(conformers && { conformers: describeConformers(conformers) }),
@@ -168,7 +167,8 @@ async function featurizeAll(
   const tally: Tally = { notes: {}, rejects: 0, firstReject: "" };
   const featurizer = await openFeaturizer(workers, settings);
   try {
-    for await (const result of mapOrdered(reading.batches(), (items) => featurizer.run(items), featurizer.inFlight)) {
+    const featurized = mapOrdered(reading.batches(), (items) => featurizer.runPacked(items), featurizer.inFlight);
+    for await (const result of featurized) {
       signal?.throwIfAborted();
       store(result, writer, tally);
       onProgress?.({ ...reading.progress(), molecules: writer.size, rejects: tally.rejects });
@@ -206,8 +206,8 @@ async function structuresOf(
   return keys;
 }
 
-function store(result: BatchResult, writer: CorpusWriter, tally: Tally): void {
-  for (const molecule of result.molecules) writer.append(molecule);
+function store(result: PackedBatchResult, writer: CorpusWriter, tally: Tally): void {
+  writer.appendPacked(result.molecules);
   for (const reject of result.rejects) {
     writer.reject(reject);
     tally.firstReject ||= `${reject.file}:${reject.line}: ${reject.reason}`;
