@@ -7,9 +7,10 @@ import { ConfigError } from "../errors.js";
 import { type FinetunedModel, loadFinetuned, trainingFingerprints } from "../train/finetuned-model.js";
 import { bootstrapIntervals, type Interval } from "../train/metrics.js";
 import { entryLabels } from "../train/task-data.js";
+import { applyCalibration } from "./finetune/calibrate.js";
 import { openLabelled } from "./finetune/labelled-corpus.js";
 import { labelledEntries } from "./finetune/labelled-entries.js";
-import { predictionsCsv } from "./finetune/predictions-file.js";
+import { meanAndSpread, predictionsCsv } from "./finetune/predictions-file.js";
 import { scoreMembers, withScorer } from "./finetune/score-parts.js";
 import type { PrepareOptions } from "./prepare.js";
 
@@ -86,14 +87,17 @@ async function evaluateCorpus(
   const every = Int32Array.from(entries.keys());
   const labels = entryLabels(table, every);
   const taskModel = { model: description.model, task, targets };
-  const members = await withScorer(corpus, { model: taskModel, parameters }, conformers, job.threads, (predict) =>
+  const options = { conformers, threads: job.threads };
+  const { members } = await withScorer(corpus, { model: taskModel, parameters }, null, options, (predict) =>
     predict({ entries }, every),
   );
-  const { spread, metrics, perTarget, seeds } = scoreMembers(taskModel, members, labels);
+  const { metrics, perTarget, seeds } = scoreMembers(taskModel, members, labels);
+  const uncalibrated = meanAndSpread(members, []);
   if (job.out !== undefined) {
     const rows = Array.from(entries, ([row]) => corpus.get(row).name);
-    const predicted = { names: rows, labels, predictions: spread, uncertain: members.length > 1 };
-    writeFileSync(job.out, predictionsCsv(targets, task, predicted));
+    const calibrated = applyCalibration(task, description.calibration, uncalibrated);
+    const predictions = { ...uncalibrated, calibrated };
+    writeFileSync(job.out, predictionsCsv(targets, task, { names: rows, labels, predictions }));
   }
   return {
     model: model.dir,
@@ -104,7 +108,7 @@ async function evaluateCorpus(
     unlocated,
     seenInTraining: await countSeen(model, corpus, entries),
     metrics,
-    intervals: bootstrapIntervals(task.kind, spread.mean, labels, task.outputs, { seed: 1 }),
+    intervals: bootstrapIntervals(task.kind, uncalibrated.mean, labels, task.outputs, { seed: 1 }),
     perTarget,
     targets: targets.map(({ name }) => name),
     seeds,

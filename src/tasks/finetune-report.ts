@@ -30,7 +30,12 @@ export async function writeFinetuneReport(directory: string, input: FinetuneRepo
   const report: Report = {
     title: input.title,
     summary,
-    tables: [...resultTables(input, scores), ...dataTables(input), mistakeTable(input, mistakes)],
+    tables: [
+      ...resultTables(input, scores),
+      ...(input.tables ?? []),
+      ...dataTables(input),
+      mistakeTable(input, mistakes),
+    ],
     curves: [...outcomeCharts(input).curves, ...input.curves],
     command: input.command,
     settings: input.settings,

@@ -92,6 +92,10 @@ describe("finetune", () => {
     }
     assert.equal(summary.parts.test.seeds.length, 2);
     assert.notEqual(summary.parts.test.seeds[0]["rmse"], summary.parts.test.seeds[1]["rmse"]);
+    assert.deepEqual(
+      summary.calibration?.scores.map(({ name }) => name),
+      ["labels within the 68 % interval", "labels within the 95 % interval"],
+    );
     const { low, high } = summary.parts.test.intervals["rmse"];
     assert.ok(low <= summary.parts.test.metrics["rmse"] && summary.parts.test.metrics["rmse"] <= high);
   });
@@ -253,6 +257,11 @@ describe("finetune", () => {
     );
     assert.equal(binary.kind, "binary");
     assert.match(readFileSync(binary.html, "utf8"), /random forest/);
+    assert.match(readFileSync(binary.report, "utf8"), /probabilities at temperature .*fitted on the validation part/);
+    const out = join(root, "binary.jsonl");
+    const predicted = await predict({ models: [binary.run], inputs: [csv], out, samples: 0, threads: 1 });
+    assert.deepEqual(predicted.calibration, binary.calibration?.calibration);
+    assert.deepEqual(predicted.outputs, ["wide predicted", "wide calibrated"]);
     const classes = await finetune(job({ targets: ["wide"], kind: "classes", split, training, readout: "sum" }));
     assert.ok("accuracy" in classes.parts.test.metrics);
     const [first] = parse(classes.parts.test.predictions);
@@ -305,7 +314,7 @@ describe("predict", () => {
       const found = byName.get(line["name"] ?? "");
       if (!found) continue;
       compared++;
-      for (const column of ["gap predicted", "gap std"])
+      for (const column of ["gap predicted", "gap std", "gap std calibrated"])
         assert.ok(Math.abs(value(found[column]) - value(line[column])) < 1e-4, `${line["name"]} ${column}`);
     }
     assert.ok(compared > 10);
@@ -321,6 +330,7 @@ describe("predict", () => {
     const options = { models: [single.run], inputs: [dir], out, samples: 3, threads: 1 };
     const result = await predict(options);
     assert.deepEqual(result.uncertainty, { from: "dropout", samples: 3 });
+    assert.deepEqual(result.calibration, single.calibration?.calibration);
     const read = () =>
       readFileSync(out, "utf8")
         .trim()
@@ -328,7 +338,8 @@ describe("predict", () => {
         .map((line) => JSON.parse(line) as Record<string, number>);
     const table = read();
     assert.equal(table.length, (await openCorpus(dir)).size);
-    assert.ok(table.every((line) => line["gap std"] > 0));
+    const factor = result.calibration?.method === "spread" ? result.calibration.factors[0] : Number.NaN;
+    assert.ok(table.every((line) => line["gap std"] > 0 && line["gap std calibrated"] === line["gap std"] * factor));
     await predict({ ...options, threads: 2 });
     assert.deepEqual(read(), table, "the number of threads changes nothing");
     await predict({ ...options, samples: 0, similarity: false });

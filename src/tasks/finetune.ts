@@ -14,6 +14,7 @@ import type { ProgressMode } from "../train/progress.js";
 import type { TaskData } from "../train/task-data.js";
 import { type Target, targetScales } from "../train/task-labels.js";
 import { type FinetuneOverrides, type FinetuneSettings, finetuneSettings, isTrained } from "../train/task-settings.js";
+import type { CalibrationSummary } from "./finetune/calibrate.js";
 import { type LabelledCorpus, openLabelled } from "./finetune/labelled-corpus.js";
 import { labelledEntries } from "./finetune/labelled-entries.js";
 import { openRun, type RunSummary, writeRunConfig, writeRunSummary } from "./finetune/run-files.js";
@@ -84,6 +85,8 @@ export interface FinetuneSummary<Test extends PartScore | null = PartScore> {
   readonly metric: string;
   readonly pretrained: string | null;
   readonly parts: { readonly validation: PartScore; readonly test: Test };
+  /** Null where nothing could be fitted. */
+  readonly calibration: CalibrationSummary | null;
   readonly seeds: readonly Omit<FinetunedSeed, "parameters">[];
   readonly finished: boolean;
   readonly data: {
@@ -218,15 +221,17 @@ async function finish(
   const { corpus } = labelled;
   const { model, task, dropout, metric, conformers } = settings;
   const { options, rejects } = corpus.manifest;
+  const seedModels = { model: { model, task, targets }, parameters: results.map(({ parameters }) => parameters) };
+  const { parts, calibration } = await scoreParts(corpus, data, seedModels, {
+    ...{ conformers, dropout, scoreTest: job.scoreTest ?? true, threads: job.threads, run },
+  });
   await saveFinetuned(run, {
+    calibration: calibration?.calibration ?? null,
     ...{ model, task, targets, dropout, metric, conformers, seeds: results },
     reading: { hydrogens: options["hydrogens"] === true, maxAtoms: Number(options["maxAtoms"] ?? 256) },
     fingerprints: await distinctFingerprints(corpus, data),
     pretrained: job.from,
   });
-  const scored = job.scoreTest === false ? (["validation"] as const) : (["validation", "test"] as const);
-  const seedModels = { model: { model, task, targets }, parameters: results.map(({ parameters }) => parameters) };
-  const parts = await scoreParts(corpus, data, seedModels, conformers, scored, run, job.threads);
   const { slots } = taskSlots(model, task);
   const seconds = results.reduce((sum, result) => sum + result.seconds, 0);
   const summary: RunSummary = {
@@ -235,6 +240,7 @@ async function finish(
     metric,
     pretrained: job.from,
     parts,
+    calibration,
     seeds: results.map(({ parameters: _, ...rest }) => rest),
     finished: results.length === seeds.length && results.every(({ finished }) => finished),
     data: {

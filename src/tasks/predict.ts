@@ -2,11 +2,20 @@
 import { availableParallelism } from "node:os";
 import type { ReaderOptions } from "../data/readers/index.js";
 import { ConfigError } from "../errors.js";
-import { readsGeometry } from "../model/task-graphs.js";
+import { readsGeometry, type TaskConfig } from "../model/task-graphs.js";
+import type { Calibration, SpreadSource } from "../train/calibration.js";
 import { type FinetunedModel, loadFinetuned, trainingFingerprints } from "../train/finetuned-model.js";
-import { outputNames, spreadOf } from "./finetune/predictions-file.js";
+import { applyCalibration } from "./finetune/calibrate.js";
+import {
+  meanAndSpread,
+  outputNames,
+  predictionCells,
+  predictionColumns,
+  spreadSource,
+} from "./finetune/predictions-file.js";
+import { DRAWS } from "./finetune/score-parts.js";
 import { inOrder } from "./inference/in-order.js";
-import { openSource, type SourceMolecule } from "./inference/molecule-source.js";
+import { openSource } from "./inference/molecule-source.js";
 import { type PredictedBatch, type PredictSetup, predictionPool } from "./inference/prediction.js";
 import { openRejects } from "./inference/rejects.js";
 import {
@@ -44,10 +53,7 @@ export interface PredictJob {
 }
 
 /** Where the standard deviation of a prediction comes from. */
-export type Uncertainty =
-  | { readonly from: "ensemble"; readonly models: number }
-  | { readonly from: "dropout"; readonly samples: number }
-  | { readonly from: "none" };
+export type Uncertainty = SpreadSource | { readonly from: "none" };
 
 export interface PredictSummary {
   readonly molecules: number;
@@ -58,6 +64,8 @@ export interface PredictSummary {
   readonly out: string | null;
   readonly outputs: readonly string[];
   readonly uncertainty: Uncertainty;
+  /** What the calibrated columns were made with; null where there are none. */
+  readonly calibration: Calibration | null;
   /** Molecules far from the training molecules; null where they were not compared. */
   readonly far: number | null;
   readonly moleculesPerSecond: number;
@@ -65,8 +73,9 @@ export interface PredictSummary {
 }
 
 interface Prediction {
+  /** As `predictionColumns` names them. */
+  readonly cells: readonly number[];
   readonly mean: Float64Array;
-  readonly std: Float64Array | null;
   readonly similarity: number | null;
 }
 
@@ -87,22 +96,28 @@ function loadModels(folders: readonly string[]): readonly FinetunedModel[] {
 
 function uncertaintyOf(models: readonly FinetunedModel[], samples: number): Uncertainty {
   const members = models.reduce((sum, { parameters }) => sum + parameters.length, 0);
-  if (members > 1) return { from: "ensemble", models: members };
-  const { attention, activation, droppath } = models[0].description.dropout;
-  return samples > 0 && attention + activation + droppath > 0 ? { from: "dropout", samples } : { from: "none" };
+  return spreadSource(members, models[0].description.dropout, samples) ?? { from: "none" };
+}
+
+/** What was fitted for this very way to predict: of one run alone, and for a spread of the same kind. */
+function calibrationOf(models: readonly FinetunedModel[], uncertainty: Uncertainty): Calibration | null {
+  const { calibration } = models[0].description;
+  if (models.length > 1 || !calibration) return null;
+  return calibration.method === "spread" && calibration.source.from !== uncertainty.from ? null : calibration;
 }
 
 /** Mean and spread of what the models say of each molecule. */
 function predictionsOf(
-  molecules: readonly SourceMolecule[],
+  task: TaskConfig,
+  calibration: Calibration | null,
   { members, draws, similarities }: PredictedBatch,
 ): readonly Prediction[] {
-  const { mean, std: between } = spreadOf(members);
-  const std = members.length > 1 ? between : draws.length > 0 ? spreadOf(draws).std : null;
-  const outputs = mean.length / molecules.length;
-  return molecules.map((_, i) => ({
-    mean: mean.subarray(i * outputs, (i + 1) * outputs),
-    std: std?.subarray(i * outputs, (i + 1) * outputs) ?? null,
+  const uncalibrated = meanAndSpread(members, draws);
+  const predictions = { ...uncalibrated, calibrated: applyCalibration(task, calibration, uncalibrated) };
+  const { outputs } = task;
+  return Array.from({ length: uncalibrated.mean.length / outputs }, (_, i) => ({
+    cells: predictionCells(predictions, i, outputs),
+    mean: uncalibrated.mean.subarray(i * outputs, (i + 1) * outputs),
     similarity: similarities?.[i] ?? null,
   }));
 }
@@ -116,22 +131,25 @@ interface Layout {
 }
 
 /** The columns of the table and how a prediction fills them. */
-function layoutOf(model: FinetunedModel, job: PredictJob, uncertainty: Uncertainty, far: number): Layout {
+function layoutOf(
+  model: FinetunedModel,
+  job: PredictJob,
+  has: { readonly std: boolean; readonly calibrated: boolean },
+  far: number,
+): Layout {
   const { task, targets } = model.description;
   const several = job.inputs.length > 1;
   const similarity = job.similarity ?? true;
-  const uncertain = uncertainty.from !== "none";
-  const names = outputNames(targets, task);
   const classes = task.kind === "classes";
   return {
     columns: {
       keys: [...(several ? ["file"] : []), "record", "name"],
-      values: names.flatMap((name) => [`${name} predicted`, ...(uncertain ? [`${name} std`] : [])]),
+      values: predictionColumns(outputNames(targets, task), task, has),
       remarks: [...(classes ? [`${targets[0].name} predicted`] : []), ...(similarity ? ["similarity", "far"] : [])],
     },
-    row: ({ file, record, name }, { mean, std, similarity: nearest }) => ({
+    row: ({ file, record, name }, { cells, mean, similarity: nearest }) => ({
       keys: [...(several ? [file] : []), record, name],
-      values: names.flatMap((_, o) => [mean[o], ...(std ? [std[o]] : [])]),
+      values: cells,
       remarks: [
         ...(classes ? [mean.indexOf(Math.max(...mean))] : []),
         ...(nearest === null ? [] : [Number(nearest.toFixed(4)), nearest < far]),
@@ -148,7 +166,8 @@ export async function predict(job: PredictJob): Promise<PredictSummary> {
   const models = loadModels(job.models);
   const [{ description }] = models;
   const format = tableFormat(job.out, job.format);
-  const uncertainty = uncertaintyOf(models, job.samples ?? 10);
+  const uncertainty = uncertaintyOf(models, job.samples ?? DRAWS);
+  const calibration = calibrationOf(models, uncertainty);
   const far = job.farSimilarity ?? FAR_SIMILARITY;
   const compared = job.similarity ?? true;
   const rejects = openRejects(job.rejects ?? (job.out === null ? null : `${job.out}.rejects.jsonl`));
@@ -169,12 +188,14 @@ export async function predict(job: PredictJob): Promise<PredictSummary> {
     fingerprints: compared ? joinFingerprints(models) : null,
   };
   const pool = predictionPool(setup, job.threads ?? availableParallelism());
-  const layout = layoutOf(models[0], job, uncertainty, far);
+  const has = { std: uncertainty.from !== "none", calibrated: calibration !== null };
+  const layout = layoutOf(models[0], job, has, far);
+  const answers = (_: unknown, batch: PredictedBatch) => predictionsOf(description.task, calibration, batch);
   const counts = { molecules: 0, far: 0 };
   const began = performance.now();
   const table = await openTable(job.out, format, layout.columns);
   try {
-    for await (const window of inOrder(source.chunks(), pool, predictionsOf)) {
+    for await (const window of inOrder(source.chunks(), pool, answers)) {
       await table.write(window.map(({ molecule, result }) => layout.row(molecule, result)));
       counts.molecules += window.length;
       counts.far += window.filter(({ result }) => result.similarity !== null && result.similarity < far).length;
@@ -197,6 +218,7 @@ export async function predict(job: PredictJob): Promise<PredictSummary> {
     out: job.out,
     outputs: layout.columns.values as readonly string[],
     uncertainty,
+    calibration,
     far: compared ? counts.far : null,
     moleculesPerSecond: counts.molecules / seconds,
     seconds,

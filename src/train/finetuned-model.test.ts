@@ -41,6 +41,7 @@ function asFirstVersion(dir: string, geometry: boolean): void {
 test("a model comes back as it was saved, in every mode", async () => {
   for (const mode of TASK_MODES) {
     const model = loadFinetuned(await saved(mode, mode));
+    assert.equal(model.description.calibration, null);
     assert.equal(model.description.task.mode, mode);
     for (const { name, offset, size } of model.slots)
       assert.ok(

@@ -9,6 +9,7 @@ import { CheckpointError } from "../errors.js";
 import { checkConfig, type DropoutConfig, type ModelConfig } from "../model/config.js";
 import { layoutParameters, type ParameterSlot, taskSpecs } from "../model/parameters.js";
 import { readsGeometry, type TaskConfig } from "../model/task-graphs.js";
+import type { Calibration } from "./calibration.js";
 import type { Json } from "./checkpoint.js";
 import { readFlat } from "./load-arrays.js";
 import { readTensor } from "./safetensors.js";
@@ -44,6 +45,8 @@ export interface TaskDescription {
   /** How molecules are to be read. */
   readonly reading: { readonly hydrogens: boolean; readonly maxAtoms: number };
   readonly seeds: readonly SeedFile[];
+  /** How sure predictions are made honest; null where nothing could be fitted. */
+  readonly calibration: Calibration | null;
   /** Fingerprints of the training molecules, to say how far another molecule is from them. */
   readonly training: { readonly file: string; readonly sha256: string; readonly molecules: number };
   /** Where the encoder came from; null where it was trained from scratch. */
@@ -59,7 +62,10 @@ export interface FinetunedModel {
 }
 
 /** What is written; files and checksums are found by `saveFinetuned`. */
-export interface FinetunedContent extends Omit<TaskDescription, "format" | "version" | "seeds" | "training"> {
+export interface FinetunedContent
+  extends Omit<TaskDescription, "format" | "version" | "seeds" | "training" | "calibration"> {
+  /** None by default. */
+  readonly calibration?: Calibration | null;
   readonly seeds: readonly {
     readonly seed: number;
     readonly bestEpoch: number;
@@ -98,6 +104,7 @@ export async function saveFinetuned(dir: string, content: FinetunedContent): Pro
     format: FORMAT,
     version: VERSION,
     ...rest,
+    calibration: content.calibration ?? null,
     seeds: written,
     training: { file, sha256, molecules },
   };
@@ -116,8 +123,8 @@ export function isFinetuned(dir: string): boolean {
   return existsSync(join(dir, TASK_FILE));
 }
 
-/** Version 1 knew whether 3D relations enter, always beside those of the graph. */
-interface FirstDescription extends Omit<TaskDescription, "version" | "task"> {
+/** Version 1 had no calibration, and knew whether 3D relations enter, always beside those of the graph. */
+interface FirstDescription extends Omit<TaskDescription, "version" | "task" | "calibration"> {
   readonly version: 1;
   readonly task: Omit<TaskConfig, "mode"> & { readonly geometry: boolean };
 }
@@ -127,7 +134,7 @@ function isFirst(content: TaskDescription | FirstDescription): content is FirstD
 }
 
 function fromFirst({ task: { geometry, ...task }, ...rest }: FirstDescription): TaskDescription {
-  return { ...rest, version: VERSION, task: { ...task, mode: geometry ? "both" : "2d" } };
+  return { ...rest, version: VERSION, calibration: null, task: { ...task, mode: geometry ? "both" : "2d" } };
 }
 
 /** @throws CheckpointError when the folder holds no fine-tuned model or a damaged one */

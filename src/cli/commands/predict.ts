@@ -74,7 +74,14 @@ async function runPredict(inputs: readonly string[], flags: PredictFlags, comman
   remarkOnInference(summary, [describeUncertainty(summary), ...describeFar(summary)]);
 }
 
-function describeUncertainty({ uncertainty }: PredictSummary): string {
+function describeUncertainty(summary: PredictSummary): string {
+  const { calibration } = summary;
+  if (calibration?.method === "temperature")
+    return `${spreadOf(summary)}; "calibrated": temperature ${calibration.temperature.toPrecision(3)} of the validation part`;
+  return calibration ? `${spreadOf(summary)}; "std calibrated": scaled by the validation part` : spreadOf(summary);
+}
+
+function spreadOf({ uncertainty }: PredictSummary): string {
   if (uncertainty.from === "ensemble") return `std: over ${uncertainty.models} models`;
   if (uncertainty.from === "dropout") return `std: over ${uncertainty.samples} draws with dropout of one model`;
   return "no uncertainty: one model, no draws";

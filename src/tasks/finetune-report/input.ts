@@ -2,6 +2,7 @@
 import type { TaskKind } from "../../model/task-graphs.js";
 import type { Json } from "../../train/checkpoint.js";
 import type { Curve } from "../../train/curve-svg.js";
+import type { ReportTable } from "../../train/report.js";
 
 /** Predictions of one method for the molecules that are scored. */
 export interface MethodPredictions {
@@ -48,6 +49,8 @@ export interface FinetuneReportInput {
   readonly methods: readonly MethodPredictions[];
   /** Further lines for the top of the page, such as what the run started from. */
   readonly summary?: readonly (readonly [name: string, value: string | number])[];
+  /** Further tables, after the results. */
+  readonly tables?: readonly ReportTable[];
   readonly curves: readonly Curve[];
   readonly command: string;
   readonly settings: Json;

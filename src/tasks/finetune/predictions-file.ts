@@ -1,5 +1,7 @@
 // Tables of predictions as CSV: one row a molecule, labels where they are known.
+import type { DropoutConfig } from "../../model/config.js";
 import type { TaskConfig } from "../../model/task-graphs.js";
+import type { SpreadSource } from "../../train/calibration.js";
 
 /** A cell as RFC 4180 has it. */
 export function csvCell(value: string | number): string {
@@ -37,31 +39,78 @@ export function spreadOf(members: readonly Float64Array[]): Spread {
   return { mean, std };
 }
 
+/** Where the spread of predictions comes from: several models, else draws with dropout, else there is none. */
+export function spreadSource(
+  models: number,
+  { attention, activation, droppath }: DropoutConfig,
+  samples: number,
+): SpreadSource | null {
+  if (models > 1) return { from: "ensemble", models };
+  return samples > 0 && attention + activation + droppath > 0 ? { from: "dropout", samples } : null;
+}
+
+/** Mean of the models; the spread is that of the models, or of the draws where there is one model. */
+export function meanAndSpread(
+  members: readonly Float64Array[],
+  draws: readonly Float64Array[],
+): Omit<Predictions, "calibrated"> {
+  const { mean, std } = spreadOf(members);
+  return { mean, std: members.length > 1 ? std : draws.length > 0 ? spreadOf(draws).std : null };
+}
+
+/** What is written of some molecules. Each [molecules * outputs]; null where there is no such column. */
+export interface Predictions {
+  readonly mean: Float64Array;
+  readonly std: Float64Array | null;
+  /** Regression: standard deviations; otherwise probabilities. */
+  readonly calibrated: Float64Array | null;
+}
+
+/** Columns of each output: "X predicted", "X std", and "X std calibrated" (regression) or "X calibrated" (probabilities). */
+export function predictionColumns(
+  outputs: readonly string[],
+  { kind }: TaskConfig,
+  has: { readonly std: boolean; readonly calibrated: boolean },
+): string[] {
+  const calibrated = kind === "regression" ? "std calibrated" : "calibrated";
+  return outputs.flatMap((name) => [
+    `${name} predicted`,
+    ...(has.std ? [`${name} std`] : []),
+    ...(has.calibrated ? [`${name} ${calibrated}`] : []),
+  ]);
+}
+
+/** Cells of one molecule, as `predictionColumns` names them. */
+export function predictionCells({ mean, std, calibrated }: Predictions, molecule: number, outputs: number): number[] {
+  const first = molecule * outputs;
+  return Array.from({ length: outputs }, (_, o) => [
+    mean[first + o],
+    ...(std ? [std[first + o]] : []),
+    ...(calibrated ? [calibrated[first + o]] : []),
+  ]).flat();
+}
+
 export interface PredictedMolecules {
   readonly names: readonly string[];
   /** [molecules, targets] */
   readonly labels: Float64Array;
-  readonly predictions: Spread;
-  /** Whether `std` says something: more than one model. */
-  readonly uncertain: boolean;
+  readonly predictions: Predictions;
 }
 
-/** Columns: name, labels, then "X predicted" and, where there are several models, "X std" of each output. */
+/** Columns: name, labels, predictions. */
 export function predictionsCsv(
   targets: readonly { readonly name: string }[],
   task: TaskConfig,
-  { names, labels, predictions, uncertain }: PredictedMolecules,
+  { names, labels, predictions }: PredictedMolecules,
 ): string {
   const outputs = outputNames(targets, task);
-  const columns = outputs.flatMap((name) => [`${name} predicted`, ...(uncertain ? [`${name} std`] : [])]);
-  const lines = [csvLine(["name", ...targets.map(({ name }) => name), ...columns])];
-  names.forEach((name, i) => {
-    const own = targets.map((_, t) => labels[i * targets.length + t]);
-    const values = outputs.flatMap((_, o) => {
-      const at = i * outputs.length + o;
-      return [predictions.mean[at], ...(uncertain ? [predictions.std[at]] : [])];
-    });
-    lines.push(csvLine([name, ...own, ...values]));
-  });
+  const has = { std: predictions.std !== null, calibrated: predictions.calibrated !== null };
+  const lines = [
+    csvLine(["name", ...targets.map(({ name }) => name), ...predictionColumns(outputs, task, has)]),
+    ...names.map((name, i) => {
+      const own = targets.map((_, t) => labels[i * targets.length + t]);
+      return csvLine([name, ...own, ...predictionCells(predictions, i, outputs.length)]);
+    }),
+  ];
   return lines.join("");
 }

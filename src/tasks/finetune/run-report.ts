@@ -7,6 +7,7 @@ import type { Curve } from "../../train/curve-svg.js";
 import { readRunLog } from "../../train/run-log.js";
 import type { FinetuneReportInput, MethodPredictions } from "../finetune-report/input.js";
 import { type FinetuneReportFiles, writeFinetuneReport } from "../finetune-report.js";
+import { calibrationTable, describeCalibration } from "./calibrate.js";
 import { metricTitle } from "./metric-rows.js";
 import { type FinishedRun, readPredictions, refuseOther, scoredPart } from "./run-files.js";
 import { type OpenTask, scoreBaselines } from "./score-baseline.js";
@@ -59,6 +60,7 @@ function summaryLines({ summary, config }: FinishedRun): [string, string | numbe
     ],
     ["speed", `${summary.moleculesPerSecond.toFixed(0)} molecules/s, ${summary.seconds.toFixed(0)} s`],
     ["left out", `${data.rejects} records rejected, ${data.dropped} molecules on two sides of the split`],
+    ...(summary.calibration ? [["calibration", describeCalibration(summary.calibration)] as [string, string]] : []),
     ...summary.remarks.map((remark): [string, string] => ["remark", remark]),
   ];
 }
@@ -114,6 +116,7 @@ export async function writeRunReport(
     scored: scoredPart(run),
     methods: await methodsOf(run, task, options),
     summary: summaryLines(run),
+    tables: run.summary.calibration ? [calibrationTable(run.summary.calibration)] : [],
     curves: curvesOf(run),
     command: config.command ?? "# started from code: finetune() with the settings below",
     settings: config as unknown as Json,
