@@ -1,10 +1,14 @@
 // Reverse mode over whole graphs: accumulation, composites, sources anywhere, and errors that say where they come from.
 import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { Graph, type Value } from "../onnx/graph.js";
 import { OPERATORS, type OperatorSpec } from "../onnx/operators.js";
 import * as ops from "../onnx/ops.js";
 import type { Shape } from "../onnx/shape.js";
+import { readProfile } from "../runtime/profile.js";
 import { Session } from "../runtime/session.js";
 import { gradients } from "./backward.js";
 import { checkGradients, type GradientCase } from "./gradient-check.test.support.js";
@@ -36,6 +40,77 @@ test("reuse does not multiply the work: 2^20 paths, a few nodes", async () => {
   const result = await session.run({ x: { data: Float32Array.of(0.5), shape: [] } });
   assert.deepEqual([...result["slope"].data], [2 ** 20]);
   await session.close();
+});
+
+test("values that are computed again give the same gradients, and nothing else of the forward pass waits for them", async () => {
+  const build = (recompute: boolean) => {
+    const graph = new Graph("again");
+    const x = graph.input("x", "float32", ["batch", 4]);
+    const weight = graph.input("w", "float32", [4, 4]);
+    const scale = graph.input("s", "float32", [4]);
+    const inner = ops.linear(x, weight, null);
+    const active = ops.gelu(inner);
+    const normal = ops.layerNorm(active, scale, null, 0.1);
+    const loss = ops.reduceSum(ops.mul(ops.linear(normal, weight, null), x), [0, 1], false);
+    const forward = graph.nodes.length;
+    const sources = [x, weight, scale];
+    const results = gradients(graph, loss, sources, new Set(recompute ? [active, normal] : []));
+    results.forEach((gradient, i) => {
+      graph.output(`gradient ${sources[i].name}`, gradient);
+    });
+    const read = new Set(graph.nodes.slice(forward).flatMap(({ inputs }) => inputs));
+    return { graph, kept: [read.has(inner), read.has(active), read.has(normal)] };
+  };
+  const feeds = {
+    x: { data: Float32Array.from({ length: 12 }, (_, i) => Math.sin(i)), shape: [3, 4] },
+    w: { data: Float32Array.from({ length: 16 }, (_, i) => Math.cos(i)), shape: [4, 4] },
+    s: { data: Float32Array.of(1, -0.5, 2, 0), shape: [4] },
+  };
+  const results = [];
+  for (const recompute of [false, true]) {
+    const { graph, kept } = build(recompute);
+    assert.deepEqual(kept, recompute ? [true, false, false] : [true, true, true]);
+    const session = await Session.create(graph, { threads: 1 });
+    results.push(await session.run(feeds));
+    await session.close();
+  }
+  assert.deepEqual(results[0], results[1]);
+});
+
+test("the runtime computes the gradients of a weight before those of earlier layers, so that nothing waits for them", async () => {
+  const graph = new Graph("order");
+  const weights = [0, 1, 2, 3].map((i) => graph.input(`w${i}`, "float32", [4, 4]));
+  const x = graph.input("x", "float32", ["batch", 4]);
+  const hidden = weights.reduce((state, weight) => ops.gelu(ops.linear(state, weight, null)), x);
+  const loss = ops.reduceSum(ops.mul(hidden, hidden), [0, 1], false);
+  gradients(graph, loss, weights).forEach((gradient, i) => {
+    graph.output(`gradient ${weights[i].name}`, gradient);
+  });
+  const of = (name: string) => graph.outputs.find((output) => output.name === name)?.value.producer?.name ?? "";
+  const folder = mkdtempSync(join(tmpdir(), "order-"));
+  const session = await Session.create(graph, { threads: 1, profile: join(folder, "profile") });
+  const matrix = { data: new Float32Array(16).fill(0.1), shape: [4, 4] };
+  await session.run({
+    x: { data: new Float32Array(8), shape: [2, 4] },
+    w0: matrix,
+    w1: matrix,
+    w2: matrix,
+    w3: matrix,
+  });
+  await session.close();
+  const order = readProfile(join(folder, readdirSync(folder)[0])).map(({ node }) => node);
+  rmSync(folder, { recursive: true });
+  const places = [3, 2, 1, 0].map((i) => order.indexOf(of(`gradient w${i}`)));
+  assert.ok(
+    places.every((place) => place >= 0),
+    `expected every gradient in the profile, got ${places}`,
+  );
+  assert.deepEqual(
+    places,
+    places.toSorted((a, b) => a - b),
+  );
+  const lastGelu = order.findLastIndex((node) => node.startsWith("gradient/Gelu/"));
+  assert.ok(places[0] < lastGelu, `expected the gradient of the last weight at ${places[0]} before ${lastGelu}`);
 });
 
 test("a feed-forward block with norm and cross-entropy", async () => {

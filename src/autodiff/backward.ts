@@ -16,14 +16,21 @@ function dependents(nodes: readonly Node[], sources: readonly Value[]): Set<Valu
 
 /**
  * Gradients of `loss` (a scalar) with respect to each of `sources`, in their order.
+ * @param recomputed values that are computed again where a gradient needs them, so that nothing keeps them until then
  * @throws UnsupportedOpError that names an operator on the way that has no rule; ShapeError when the loss is no scalar,
  *   does not depend on a source, or a rule returns a gradient of another shape than its operand.
  */
-export function gradients(graph: Graph, loss: Value, sources: readonly Value[]): readonly Value[] {
+export function gradients(
+  graph: Graph,
+  loss: Value,
+  sources: readonly Value[],
+  recomputed: ReadonlySet<Value> = new Set(),
+): readonly Value[] {
   if (loss.shape.length !== 0) throw new ShapeError(`the loss must be a scalar, got ${formatShape(loss.shape)}`);
   const forward = [...graph.nodes];
   const wanted = dependents(forward, sources);
   const parts = new Map<Value, Value[]>([[loss, [ops.scalar(loss, 1)]]]);
+  const again = recomputation(recomputed);
   const gradientOf = (value: Value): Value | null => {
     const summands = parts.get(value);
     if (!summands) return null;
@@ -34,7 +41,7 @@ export function gradients(graph: Graph, loss: Value, sources: readonly Value[]):
   graph.scope("gradient", () => {
     for (const node of forward.reverse()) {
       if (!node.outputs.some((output) => parts.has(output) && wanted.has(output))) continue;
-      propagate(node, wanted, gradientOf, parts);
+      propagate(node, wanted, gradientOf, parts, again);
     }
   });
   return sources.map((source) => {
@@ -44,19 +51,36 @@ export function gradients(graph: Graph, loss: Value, sources: readonly Value[]):
   });
 }
 
+/** Stands in for values that the backward pass computes again, each once, instead of keeping them from the forward pass. */
+function recomputation(recomputed: ReadonlySet<Value>): (value: Value) => Value {
+  const copies = new Map<Value, Value>();
+  const again = (value: Value): Value => {
+    const { producer } = value;
+    if (!producer || !recomputed.has(value)) return value;
+    const known = copies.get(value);
+    if (known) return known;
+    const { op, inputs, attributes } = producer;
+    const copy = value.graph.node(op, inputs.map(again), attributes, value.shape)[producer.outputs.indexOf(value)];
+    copies.set(value, copy);
+    return copy;
+  };
+  return again;
+}
+
 function propagate(
   node: Node,
   wanted: ReadonlySet<Value>,
   gradientOf: (value: Value) => Value | null,
   parts: Map<Value, Value[]>,
+  again: (value: Value) => Value,
 ): void {
   const rule = RULES[node.op];
   if (!rule) throw new UnsupportedOpError(`no gradient rule for operator ${node.op} (node "${node.name}")`);
   const results = node.inputs[0].graph.scope(node.name, () =>
     rule({
       node,
-      inputs: node.inputs,
-      outputs: node.outputs,
+      inputs: node.inputs.map(again),
+      outputs: node.outputs.map(again),
       gradients: node.outputs.map(gradientOf),
       wanted: node.inputs.map((input) => wanted.has(input)),
     }),

@@ -209,6 +209,7 @@ const concat: Rule = ({ node, gradients: [g], inputs, wanted }) => {
   const lengths = inputs.map((part) => part.shape[axis]);
   const fixed = (dims: readonly Dim[]): number | null =>
     dims.every((dim) => typeof dim === "number") ? dims.reduce((a: number, b) => a + (b as number), 0) : null;
+  if (fixed(lengths) !== null && wanted.every(Boolean)) return ops.splitInto(g, axis, lengths as number[]);
   return inputs.map((part, i) => {
     if (!wanted[i]) return null;
     const before = fixed(lengths.slice(0, i));

@@ -67,18 +67,23 @@ function layer(inputs: ModelInputs, x: Value, bias: Value, name: string, config:
   const { heads, width } = config;
   const [query, key, value] = attentionStates(inputs, x, `${name}.qkv`, "tokens", config);
   const probabilities = inputs.probe(`${name}.weights`, attentionWeights(query, key, bias, config));
-  const weights = dropped(probabilities, inputs.keep(`${name}.attention`));
+  const weights = inputs.recompute(dropped(probabilities, inputs.keep(`${name}.attention`)));
   const mixed = ops.matMul(weights, ops.reshape(value, ["batch", heads, "tokens", width / heads]));
   const joined = ops.reshape(ops.transpose(mixed, [0, 2, 1, 3]), ["batch*tokens", width]);
   const path = (update: Value, keep: Value | null) =>
     keep ? ops.mul(update, ops.reshape(keep, ["batch*tokens", 1])) : update;
   const attention = inputs.probe(`${name}.attention`, dense(inputs, joined, `${name}.out`));
   const attended = path(attention, inputs.keep(`${name}.attention_path`));
-  const middle = inputs.probe(`${name}.middle`, norm(inputs, ops.add(x, attended), `${name}.attention_norm`));
-  const hidden = dropped(ops.gelu(dense(inputs, middle, `${name}.fc1`)), inputs.keep(`${name}.activation`));
+  const middle = inputs.probe(
+    `${name}.middle`,
+    inputs.recompute(norm(inputs, ops.add(x, attended), `${name}.attention_norm`)),
+  );
+  const active = inputs.recompute(ops.gelu(dense(inputs, middle, `${name}.fc1`)));
+  const hidden = inputs.recompute(dropped(active, inputs.keep(`${name}.activation`)));
   const fed = inputs.probe(`${name}.fed`, dense(inputs, hidden, `${name}.fc2`));
   const update = path(fed, inputs.keep(`${name}.output_path`));
-  return inputs.probe(`${name}.output`, norm(inputs, ops.add(middle, update), `${name}.output_norm`));
+  const output = inputs.recompute(norm(inputs, ops.add(middle, update), `${name}.output_norm`));
+  return inputs.probe(`${name}.output`, output);
 }
 
 export interface Encoded {

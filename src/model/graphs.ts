@@ -48,7 +48,7 @@ export function trainingGraph(config: ModelConfig, dropout: DropoutConfig, weigh
   const { graph, inputs, losses: terms } = assemble("train", config, dropout, weights);
   const parameters = [...inputs.usedParameters];
   const sources = parameters.map((name) => inputs.parameter(name));
-  for (const [i, gradient] of gradients(graph, terms.total, sources).entries()) {
+  for (const [i, gradient] of gradients(graph, terms.total, sources, inputs.recomputed).entries()) {
     graph.output(gradientName(parameters[i]), gradient);
   }
   return graph;

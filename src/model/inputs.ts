@@ -44,6 +44,8 @@ export class ModelInputs {
   readonly usedParameters: string[] = [];
   /** Intermediate values worth looking at, by name. */
   readonly probes = new Map<string, Value>();
+  /** What a backward pass computes again: a pass over memory each, while keeping them would cost most of its memory. */
+  readonly recomputed = new Set<Value>();
 
   constructor(
     readonly graph: Graph,
@@ -78,6 +80,11 @@ export class ModelInputs {
   /** Registers an intermediate value under a name, for graphs that give it out. */
   probe(name: string, value: Value): Value {
     this.probes.set(name, value);
+    return value;
+  }
+
+  recompute(value: Value): Value {
+    this.recomputed.add(value);
     return value;
   }
 

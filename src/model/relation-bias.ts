@@ -31,7 +31,7 @@ function topologyBias(inputs: ModelInputs, { heads }: ModelConfig): Value {
   const table = ops.concat([inputs.parameter("relation.virtual_distance"), padding, perHop, spd], 0, "pair_rows");
   const features = ops.cast(inputs.field("pair_features"), dtype); // [batch, pair_rows, tokens, tokens]
   const flat = ops.reshape(features, ["batch", "pair_rows", "tokens*tokens"]);
-  return ops.matMul(ops.transpose(table, [1, 0]), flat);
+  return ops.fusedMatMul(table, flat, { transA: true });
 }
 
 /** Gaussian kernels of scaled distances, reference `GaussianLayer`. [batch * atoms * atoms, kernels] */

@@ -122,7 +122,7 @@ export function taskTrainingGraph(
   graph.output("losses", ops.reshape(total, [1]));
   const names = inputs.usedParameters.filter(trained);
   const sources = names.map((name) => inputs.parameter(name));
-  for (const [i, gradient] of gradients(graph, total, sources).entries())
+  for (const [i, gradient] of gradients(graph, total, sources, inputs.recomputed).entries())
     graph.output(gradientName(names[i]), gradient);
   return graph;
 }

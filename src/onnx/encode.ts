@@ -79,11 +79,32 @@ function valueInfo(writer: BinaryWriter, name: string, value: Value): void {
   );
 }
 
+/**
+ * The order in which ONNX Runtime best finds the nodes. It computes what is needed for the last node that no other node reads,
+ * then for the one before, and so on. In the order in which a backward pass is built, the last is the gradient of the first layer,
+ * and all gradients of activations would wait until those of the weights are computed from them.
+ */
+function schedule(nodes: readonly Node[]): readonly Node[] {
+  const read = new Set(nodes.flatMap(({ inputs }) => inputs));
+  const isLast = ({ outputs }: Node) => !outputs.some((output) => read.has(output));
+  return [...nodes.filter((item) => !isLast(item)), ...nodes.filter(isLast).reverse()];
+}
+
 /** The public name of each output whose value can carry it; an input, or a value given out twice, needs a copy. */
 function outputNames(graph: Graph): Names {
   const names = new Map<Value, string>();
   for (const { name, value } of graph.outputs) if (value.producer && !names.has(value)) names.set(value, name);
   return names;
+}
+
+/** Nodes for the outputs whose value has another name. */
+function copies(graph: Graph, names: Names): readonly Node[] {
+  return graph.outputs
+    .filter(({ name, value }) => names.get(value) !== name)
+    .map(({ name, value }) => ({
+      ...{ op: "Identity", name: `copy ${name}`, domain: "" },
+      ...{ inputs: [value], attributes: {}, outputs: [{ ...value, name }] },
+    }));
 }
 
 const sequenceElement = (graph: Graph, name: string): Value => ({
@@ -133,8 +154,8 @@ export interface EncodeOptions {
 /** ONNX model bytes. The graph inputs and outputs keep their names; nodes that no output needs are left out. */
 export function encodeModel(graph: Graph, options: EncodeOptions = {}): Uint8Array {
   const { sequenceOutput, initializers, externalFile, metadata = {} } = options;
-  const nodes = liveNodes(graph);
   const names = outputNames(graph);
+  const nodes = schedule([...liveNodes(graph), ...copies(graph, names)]);
   const used = usedValues(graph, nodes);
   const placed = initializers ? placeInitializers(graph, initializers) : [];
   const fixed = new Set(placed.map(({ value }) => value));
@@ -144,19 +165,6 @@ export function encodeModel(graph: Graph, options: EncodeOptions = {}): Uint8Arr
   text(writer, 2, "moleblend");
   message(writer, 7, (body) => {
     for (const item of nodes) message(body, 1, (w) => node(w, item, names));
-    for (const { name, value } of graph.outputs) {
-      if (names.get(value) === name) continue;
-      const copy = { ...value, name };
-      const identity = {
-        op: "Identity",
-        name: `copy ${name}`,
-        domain: "",
-        inputs: [value],
-        attributes: {},
-        outputs: [copy],
-      };
-      message(body, 1, (w) => node(w, identity, names));
-    }
     if (sequenceOutput) message(body, 1, (w) => sequenceNode(w, sequenceOutput));
     text(body, 2, graph.name);
     if (sequenceOutput) message(body, 5, (w) => tensor(w, sequenceElement(graph, sequenceOutput)));

@@ -64,6 +64,11 @@ const REFUSED: readonly [string, (given: Inputs) => unknown, RegExp][] = [
     ({ x }) => ops.split(x, 1, 3),
     /Split node.*cannot split axis 1 of \[batch, 4\] into 3 equal parts/,
   ],
+  [
+    "parts that do not fill the axis",
+    ({ x }) => ops.splitInto(x, 1, [1, 2]),
+    /Split node.*cannot split axis 1 of \[batch, 4\] into 1 \+ 2/,
+  ],
   ["parts of a symbol", ({ x }) => ops.split(x, 0, 2), /cannot split axis 0/],
   [
     "an axis that is not there",

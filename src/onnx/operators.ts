@@ -120,8 +120,9 @@ function layerNormalization({ what, inputs: [x, scale, bias] }: InferContext): r
   return [{ dtype: x.dtype, shape: x.shape }, statistic, statistic];
 }
 
-function split({ what, inputs: [x], attributes }: InferContext): readonly TensorType[] {
+function split({ what, inputs: [x, lengths], attributes }: InferContext): readonly TensorType[] {
   const axis = positiveAxis(what, attributes["axis"] as number, x.shape.length);
+  if (lengths) return splitInto(what, x, axis, Array.from(lengths.data ?? []));
   const count = attributes["num_outputs"] as number;
   const whole = x.shape[axis];
   if (typeof whole !== "number" || whole % count !== 0) {
@@ -129,6 +130,13 @@ function split({ what, inputs: [x], attributes }: InferContext): readonly Tensor
   }
   const shape = x.shape.map((dim, i): Dim => (i === axis ? whole / count : dim));
   return Array.from({ length: count }, () => ({ dtype: x.dtype, shape }));
+}
+
+function splitInto(what: string, x: Value, axis: number, lengths: readonly number[]): readonly TensorType[] {
+  if (lengths.reduce((sum, length) => sum + length, 0) !== x.shape[axis]) {
+    throw new ShapeError(`${what}: cannot split axis ${axis} of ${formatShape(x.shape)} into ${lengths.join(" + ")}`);
+  }
+  return lengths.map((length) => ({ dtype: x.dtype, shape: x.shape.with(axis, length) }));
 }
 
 function reshape({ what, inputs: [x], shape }: InferContext): readonly TensorType[] {
@@ -178,7 +186,7 @@ export const OPERATORS: Readonly<Record<string, OperatorSpec>> = {
   Sign: sameType,
   Slice: stated,
   Softmax: sameType,
-  Split: { inputs: [1, 1], infer: split },
+  Split: { inputs: [1, 2], infer: split },
   Sqrt: sameType,
   Sub: elementwise,
   Transpose: { inputs: [1, 1], infer: transpose },

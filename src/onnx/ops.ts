@@ -125,6 +125,11 @@ export function split(x: Value, axis: number, parts: number): readonly Value[] {
   return x.graph.node("Split", [x], { axis, num_outputs: parts });
 }
 
+/** Parts of the given lengths along one axis. */
+export function splitInto(x: Value, axis: number, lengths: readonly number[]): readonly Value[] {
+  return x.graph.node("Split", [x, x.graph.constant("int64", [lengths.length], lengths)], { axis });
+}
+
 /**
  * The same elements in another shape. A symbol that stays at its axis is copied, one more is inferred, and any further
  * one is read off a graph input at run time.
@@ -132,6 +137,8 @@ export function split(x: Value, axis: number, parts: number): readonly Value[] {
  */
 export function reshape(x: Value, shape: Shape): Value {
   if (formatShape(shape) === formatShape(x.shape)) return x;
+  // Of two in a row only the second is needed.
+  if (x.producer?.op === "Reshape") return reshape(x.producer.inputs[0], shape);
   const { graph } = x;
   const target = shape.map((dim, i): number | string => (typeof dim === "string" && x.shape[i] === dim ? 0 : dim));
   const open = target.flatMap((dim, i) => (typeof dim === "string" ? [i] : []));
