@@ -14,7 +14,7 @@ const CALIBRATION_BINS = 15;
 /** Numbers of the rows in ascending order of value, and where each group of equal values ends. */
 interface Ranking {
   readonly order: Int32Array;
-  readonly groupEnds: readonly number[];
+  readonly groupEnds: Int32Array;
 }
 
 function rank(rows: Int32Array, value: (row: number) => number): Ranking {
@@ -22,49 +22,73 @@ function rank(rows: Int32Array, value: (row: number) => number): Ranking {
   const groupEnds: number[] = [];
   for (let i = 1; i <= order.length; i++)
     if (i === order.length || value(order[i]) !== value(order[i - 1])) groupEnds.push(i);
-  return { order, groupEnds };
+  return { order, groupEnds: Int32Array.from(groupEnds) };
 }
 
 /** Area under the ROC curve with ties at half, and average precision; both NaN unless both classes are there. */
-function rankingMeasures(ranking: Ranking, positive: (row: number) => boolean, weights: Float64Array) {
-  const { order, groupEnds } = ranking;
-  let [positives, negatives] = [0, 0];
-  for (const row of order) {
-    if (positive(row)) positives += weights[row];
-    else negatives += weights[row];
-  }
-  if (positives === 0 || negatives === 0) return { "roc-auc": Number.NaN, "pr-auc": Number.NaN };
-  let [ordered, precisionSum, above, abovePositives] = [0, 0, 0, 0];
-  for (let group = groupEnds.length - 1; group >= 0; group--) {
-    let [hits, misses] = [0, 0];
-    for (let i = group > 0 ? groupEnds[group - 1] : 0; i < groupEnds[group]; i++) {
-      if (positive(order[i])) hits += weights[order[i]];
-      else misses += weights[order[i]];
+function rankingMeasure({ order, groupEnds }: Ranking, isPositive: (row: number) => boolean) {
+  const positive = Uint8Array.from(order, (row) => (isPositive(row) ? 1 : 0));
+  return (weights: Float64Array) => {
+    let [positives, negatives] = [0, 0];
+    for (let i = 0; i < order.length; i++) {
+      if (positive[i]) positives += weights[order[i]];
+      else negatives += weights[order[i]];
     }
-    ordered += misses * (abovePositives + hits / 2);
-    above += hits + misses;
-    abovePositives += hits;
-    if (above > 0) precisionSum += (hits * abovePositives) / above;
-  }
-  return { "roc-auc": ordered / (positives * negatives), "pr-auc": precisionSum / positives };
+    if (positives === 0 || negatives === 0) return { "roc-auc": Number.NaN, "pr-auc": Number.NaN };
+    let [ordered, precisionSum, above, abovePositives] = [0, 0, 0, 0];
+    for (let group = groupEnds.length - 1; group >= 0; group--) {
+      let [hits, misses] = [0, 0];
+      for (let i = group > 0 ? groupEnds[group - 1] : 0; i < groupEnds[group]; i++) {
+        if (positive[i]) hits += weights[order[i]];
+        else misses += weights[order[i]];
+      }
+      ordered += misses * (abovePositives + hits / 2);
+      above += hits + misses;
+      abovePositives += hits;
+      if (above > 0) precisionSum += (hits * abovePositives) / above;
+    }
+    return { "roc-auc": ordered / (positives * negatives), "pr-auc": precisionSum / positives };
+  };
 }
 
-/** Mean over bins of |mean confidence - share that is right|, weighted by their sizes. */
-function calibrationError(
-  rows: Int32Array,
-  confidence: (row: number) => number,
-  right: (row: number) => boolean,
-  weights: Float64Array,
-): number {
+interface Answers {
+  /** Of the labelled rows. */
+  readonly rows: Int32Array;
+  /** Probability of the answer that is given. */
+  readonly confidence: (row: number) => number;
+  /** Whether what the confidence is of is so. */
+  readonly holds: (row: number) => boolean;
+  readonly right: (row: number) => boolean;
+  /** Probability of the right answer. */
+  readonly ofRight: (row: number) => number;
+}
+
+/**
+ * accuracy, log-loss, and calibration-error: the mean over bins of |mean confidence - share that is right|, weighted by their
+ * sizes. All that does not depend on the weights is computed once.
+ */
+function answerMeasure({ rows, confidence, holds, right, ofRight }: Answers) {
+  const isRight = Uint8Array.from(rows, (row) => (right(row) ? 1 : 0));
+  const losses = Float64Array.from(rows, (row) => logarithm(ofRight(row)));
+  const bins = Uint8Array.from(rows, (row) =>
+    Math.min(CALIBRATION_BINS - 1, Math.floor(confidence(row) * CALIBRATION_BINS)),
+  );
+  const excess = Float64Array.from(rows, (row) => confidence(row) - (holds(row) ? 1 : 0));
   const gap = new Float64Array(CALIBRATION_BINS);
-  let total = 0;
-  for (const row of rows) {
-    const value = confidence(row);
-    gap[Math.min(CALIBRATION_BINS - 1, Math.floor(value * CALIBRATION_BINS))] +=
-      weights[row] * (value - (right(row) ? 1 : 0));
-    total += weights[row];
-  }
-  return gap.reduce((sum, value) => sum + Math.abs(value), 0) / total;
+  return (weights: Float64Array) => {
+    let [correct, loss, total] = [0, 0, 0];
+    gap.fill(0);
+    for (let i = 0; i < rows.length; i++) {
+      const weight = weights[rows[i]];
+      total += weight;
+      if (isRight[i]) correct += weight;
+      loss -= weight * losses[i];
+      gap[bins[i]] += weight * excess[i];
+    }
+    let away = 0;
+    for (const value of gap) away += Math.abs(value);
+    return { accuracy: correct / total, "log-loss": loss / total, "calibration-error": away / total };
+  };
 }
 
 const logarithm = (probability: number) =>
@@ -86,22 +110,13 @@ export function binaryMeasure(
 ): Measure {
   const rows = labelledRows(molecules, label);
   const positive = (row: number) => label(row) === 1;
-  const ranking = rank(rows, probability);
-  return (weights) => {
-    let [right, loss, total] = [0, 0, 0];
-    for (const row of rows) {
-      const p = probability(row);
-      total += weights[row];
-      if (p >= 0.5 === positive(row)) right += weights[row];
-      loss -= weights[row] * logarithm(positive(row) ? p : 1 - p);
-    }
-    return {
-      ...rankingMeasures(ranking, positive, weights),
-      accuracy: right / total,
-      "log-loss": loss / total,
-      "calibration-error": calibrationError(rows, probability, positive, weights),
-    };
-  };
+  const areas = rankingMeasure(rank(rows, probability), positive);
+  const answers = answerMeasure({
+    ...{ rows, confidence: probability, holds: positive },
+    right: (row) => probability(row) >= 0.5 === positive(row),
+    ofRight: (row) => (positive(row) ? probability(row) : 1 - probability(row)),
+  });
+  return (weights) => ({ ...areas(weights), ...answers(weights) });
 }
 
 /** Ranks from 1, the mean rank where values are equal, of a sample in which each row counts `weights` times. */
@@ -143,16 +158,19 @@ export function regressionMeasure(
   const rows = labelledRows(molecules, label);
   const rankings = [rank(rows, prediction), rank(rows, label)];
   const ranks = [new Float64Array(molecules), new Float64Array(molecules)];
+  const labels = Float64Array.from(rows, label);
+  const errors = Float64Array.from(rows, (row) => prediction(row) - label(row));
   return (weights) => {
     let [squares, absolute, total, sum] = [0, 0, 0, 0];
-    for (const row of rows) {
-      const error = prediction(row) - label(row);
-      squares += weights[row] * error * error;
-      absolute += weights[row] * Math.abs(error);
-      total += weights[row];
-      sum += weights[row] * label(row);
+    for (let i = 0; i < rows.length; i++) {
+      const weight = weights[rows[i]];
+      squares += weight * errors[i] * errors[i];
+      absolute += weight * Math.abs(errors[i]);
+      total += weight;
+      sum += weight * labels[i];
     }
-    const spread = rows.reduce((all, row) => all + weights[row] * (label(row) - sum / total) ** 2, 0);
+    let spread = 0;
+    for (let i = 0; i < rows.length; i++) spread += weights[rows[i]] * (labels[i] - sum / total) ** 2;
     for (const [i, ranking] of rankings.entries()) fillRanks(ranking, weights, ranks[i]);
     return {
       rmse: Math.sqrt(squares / total),
@@ -179,24 +197,21 @@ export function classesMeasure(
   for (const row of rows)
     for (let which = 1; which < classes; which++)
       if (probability(row, which) > probability(row, best[row])) best[row] = which;
-  const rankings = Array.from({ length: classes }, (_, which) => rank(rows, (row) => probability(row, which)));
+  const areas = Array.from({ length: classes }, (_, which) =>
+    rankingMeasure(
+      rank(rows, (row) => probability(row, which)),
+      (row) => label(row) === which,
+    ),
+  );
   const isRight = (row: number) => best[row] === label(row);
+  const answers = answerMeasure({
+    ...{ rows, confidence: (row) => probability(row, best[row]), holds: isRight, right: isRight },
+    ofRight: (row) => probability(row, label(row)),
+  });
   return (weights) => {
-    let [right, loss, total] = [0, 0, 0];
-    for (const row of rows) {
-      total += weights[row];
-      if (isRight(row)) right += weights[row];
-      loss -= weights[row] * logarithm(probability(row, label(row)));
-    }
-    const areas = rankings.map(
-      (ranking, which) => rankingMeasures(ranking, (row) => label(row) === which, weights)["roc-auc"],
-    );
-    return {
-      accuracy: right / total,
-      "roc-auc": meanOfDefined(areas),
-      "log-loss": loss / total,
-      "calibration-error": calibrationError(rows, (row) => probability(row, best[row]), isRight, weights),
-    };
+    const area = meanOfDefined(areas.map((measure) => measure(weights)["roc-auc"]));
+    const { accuracy, ...others } = answers(weights);
+    return { accuracy, "roc-auc": area, ...others };
   };
 }
 
