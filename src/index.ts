@@ -94,7 +94,8 @@ export {
   formatBench,
   type Machine,
 } from "./tasks/bench.js";
-export { type BenchmarkJob, type BenchmarkSummary, benchmarkMoleculenet } from "./tasks/benchmark.js";
+export { type BenchmarkJob, type BenchmarkSummary, type BenchmarkTask, runBenchmark } from "./tasks/benchmark.js";
+export { labelTasks, moleculenetTasks } from "./tasks/benchmark-tasks.js";
 export { type EmbedJob, type EmbedSummary, embed } from "./tasks/embed.js";
 export { type EvaluateJob, type EvaluateSummary, evaluate } from "./tasks/evaluate.js";
 export { type ExplainJob, type ExplainSummary, explain } from "./tasks/explain.js";

@@ -1,17 +1,34 @@
 // The table of a benchmark: mean and spread over the seeds of each method on each set, and in words where pretraining helps.
-import { labelledSet } from "../data/labelled-sets.js";
+import { TASK_MODES, type TaskMode } from "../model/task-graphs.js";
+import { BASELINES, type BaselineName } from "../train/baselines/baselines.js";
 import { isBetter, METRICS } from "../train/metrics.js";
 
-/** A pretrained model, the same network from scratch, and the simple methods. */
-export const BENCHMARK_METHODS = ["pretrained", "scratch", "random forest", "gradient boosting"] as const;
-export type BenchmarkMethod = (typeof BENCHMARK_METHODS)[number];
+/** A pretrained model, or the same network from scratch; the mode is 2d where none is named. */
+type ModelMethod = `${"pretrained" | "scratch"}${"" | ` ${TaskMode}`}`;
+export type BenchmarkMethod = ModelMethod | BaselineName;
 
-/** The result of one method on one set with one seed. */
+const START = ["pretrained", "scratch"] as const;
+export const BENCHMARK_METHODS: readonly BenchmarkMethod[] = [
+  ...START.flatMap((start): ModelMethod[] => [start, ...TASK_MODES.map((mode): ModelMethod => `${start} ${mode}`)]),
+  ...BASELINES,
+];
+
+/** How the network of a method starts and what it sees; null for a method that is no network. */
+export function networkOf(method: BenchmarkMethod): { readonly pretrained: boolean; readonly mode: TaskMode } | null {
+  const [start, mode = "2d"] = method.split(" ");
+  if (start !== "pretrained" && start !== "scratch") return null;
+  return { pretrained: start === "pretrained", mode: mode as TaskMode };
+}
+
+/** The result of one method on one task with one seed. */
 export interface BenchmarkCell {
-  readonly set: string;
+  /** Name of the task: a row of the table. */
+  readonly task: string;
   readonly method: BenchmarkMethod;
   readonly seed: number;
   readonly metric: string;
+  /** Of the labels, where it is known. */
+  readonly unit: string | null;
   readonly validation: number;
   readonly test: number;
   readonly molecules: { readonly train: number; readonly validation: number; readonly test: number };
@@ -22,6 +39,7 @@ export interface BenchmarkCell {
 }
 
 export interface BenchmarkFacts {
+  readonly title: string;
   readonly command: string;
   readonly hardware: string;
   readonly split: string;
@@ -48,31 +66,30 @@ const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)];
 
 export function benchmarkMarkdown(cells: readonly BenchmarkCell[], facts: BenchmarkFacts): string {
   const methods = distinct(cells.map(({ method }) => method));
-  const sets = distinct(cells.map(({ set }) => set));
-  const spread = (set: string, method: string) => {
-    const values = cells.filter((cell) => cell.set === set && cell.method === method).map(({ test }) => test);
+  const tasks = distinct(cells.map(({ task }) => task));
+  const spread = (task: string, method: BenchmarkMethod) => {
+    const values = cells.filter((cell) => cell.task === task && cell.method === method).map(({ test }) => test);
     return values.length > 0 ? spreadOfValues(values) : null;
   };
-  const rows = sets.map((set) => {
-    const [{ metric, molecules }] = cells.filter((cell) => cell.set === set);
-    const values = methods.map((method) => spread(set, method));
+  const rows = tasks.map((task) => {
+    const [{ metric, unit, molecules }] = cells.filter((cell) => cell.task === task);
+    const values = methods.map((method) => spread(task, method));
     const best = values.reduce(
       (found: number | null, one) => (one && (found === null || isBetter(metric, one.mean, found)) ? one.mean : found),
       null,
     );
     const shown = values.map((one) => (one ? (one.mean === best ? `**${text(one)}**` : text(one)) : ""));
     const counts = `${molecules.train} / ${molecules.validation} / ${molecules.test}`;
-    const { unit } = labelledSet(set);
-    return [set, `${METRICS[metric].title}${unit ? ` (${unit})` : ""}`, counts, ...shown];
+    return [task, `${METRICS[metric].title}${unit ? ` (${unit})` : ""}`, counts, ...shown];
   });
   const line = (row: readonly string[]) => `| ${row.join(" | ")} |`;
-  const header = ["set", "metric", "train / validation / test", ...methods];
+  const header = ["task", "metric", "train / validation / test", ...methods];
   const seconds = cells.reduce((sum, cell) => sum + cell.seconds, 0);
   return [
-    "# MoleculeNet",
+    `# ${facts.title}`,
     `Test values, mean ± standard deviation over the seeds; ${facts.split} split; the epoch kept is chosen on validation, the test part is scored once. The best mean of a row is bold.`,
     [line(header), line(header.map(() => "---")), ...rows.map(line)].join("\n"),
-    sets.flatMap((set) => verdict(set, cells, spread)).join("\n"),
+    tasks.flatMap((task) => verdicts(task, cells, methods, spread)).join("\n"),
     `Hardware: ${facts.hardware}. Time: ${Math.round(seconds)} s for ${cells.length} results, reading included.`,
     `\`\`\`sh\n${facts.command}\n\`\`\``,
   ]
@@ -81,24 +98,35 @@ export function benchmarkMarkdown(cells: readonly BenchmarkCell[], facts: Benchm
     .concat("\n");
 }
 
-/** Says plainly whether the pretrained model beats the same one from scratch, and the simple methods. */
-function verdict(
-  set: string,
+/** Says plainly whether each pretrained model beats the same one from scratch, and the simple methods. */
+function verdicts(
+  task: string,
   cells: readonly BenchmarkCell[],
-  spread: (set: string, method: string) => Spread | null,
+  methods: readonly BenchmarkMethod[],
+  spread: (task: string, method: BenchmarkMethod) => Spread | null,
 ): string[] {
-  const pretrained = spread(set, "pretrained");
-  if (!pretrained) return [];
-  const [{ metric }] = cells.filter((cell) => cell.set === set);
-  const compare = (method: BenchmarkMethod) => {
-    const other = spread(set, method);
-    if (!other) return [];
-    const name = method === "scratch" ? "the same network from scratch" : method;
-    if (pretrained.count < 2 || other.count < 2) return [`not compared with ${name}: that takes several seeds`];
-    if (Math.abs(pretrained.mean - other.mean) <= Math.hypot(pretrained.std, other.std))
-      return [`not told apart from ${name} by these seeds`];
-    return [`${isBetter(metric, pretrained.mean, other.mean) ? "better" : "worse"} than ${name}`];
-  };
-  const sentences = (["scratch", "random forest", "gradient boosting"] as const).flatMap(compare);
-  return sentences.length > 0 ? [`- ${set}: the pretrained model is ${sentences.join(", ")}.`] : [];
+  const [{ metric }] = cells.filter((cell) => cell.task === task);
+  return methods.flatMap((method) => {
+    const network = networkOf(method);
+    const own = spread(task, method);
+    if (!network?.pretrained || !own) return [];
+    const others = methods.filter((other) => {
+      const rival = networkOf(other);
+      return !rival || (!rival.pretrained && rival.mode === network.mode);
+    });
+    const sentences = others.flatMap((other) => {
+      const result = spread(task, other);
+      const name = networkOf(other) ? "the same network from scratch" : other;
+      return result ? [comparison(metric, own, result, name)] : [];
+    });
+    const mode = method === "pretrained" ? "" : ` (${network.mode})`;
+    return sentences.length > 0 ? [`- ${task}: the pretrained model${mode} is ${sentences.join(", ")}.`] : [];
+  });
+}
+
+function comparison(metric: string, own: Spread, other: Spread, name: string): string {
+  if (own.count < 2 || other.count < 2) return `not compared with ${name}: that takes several seeds`;
+  if (Math.abs(own.mean - other.mean) <= Math.hypot(own.std, other.std))
+    return `not told apart from ${name} by these seeds`;
+  return `${isBetter(metric, own.mean, other.mean) ? "better" : "worse"} than ${name}`;
 }

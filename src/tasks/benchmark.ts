@@ -1,32 +1,41 @@
-// The MoleculeNet benchmark: sets × methods × seeds on one split, each cell kept in a file so that it can be resumed.
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+// A benchmark: tasks × methods × seeds on one split, each cell kept in a file so that it can be resumed.
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
-import { labelledSet } from "../data/labelled-sets.js";
 import type { SplitMethod } from "../data/task-split.js";
-import { ConfigError, DatasetError } from "../errors.js";
+import { ConfigError } from "../errors.js";
 import type { BaselineName } from "../train/baselines/baselines.js";
 import type { FinetuneOverrides } from "../train/task-settings.js";
-import { type BenchmarkCell, type BenchmarkMethod, benchmarkMarkdown } from "./benchmark-table.js";
+import { type BenchmarkCell, type BenchmarkMethod, benchmarkMarkdown, networkOf } from "./benchmark-table.js";
 import { openTask, scoreBaselines } from "./finetune/score-baseline.js";
 import { finetune } from "./finetune.js";
+import type { PrepareOptions } from "./prepare.js";
 
-export const MOLECULENET_SETS = [
-  ...["bbbp", "bace", "clintox", "tox21", "toxcast", "sider", "hiv", "muv"],
-  ...["esol", "freesolv", "lipo"],
-] as const;
+/** One row of the table: labelled molecules, and what is measured on them. */
+export interface BenchmarkTask {
+  readonly name: string;
+  readonly inputs: readonly string[];
+  /** Columns or tags; empty where `prepare.dataset` names them. */
+  readonly targets: readonly string[];
+  readonly metric: string;
+  /** Of the labels, where it is known. */
+  readonly unit: string | null;
+  readonly prepare: PrepareOptions;
+}
 
 export interface BenchmarkJob {
-  /** Folder with the CSV files of the sets. */
-  readonly dataDir: string;
-  readonly sets: readonly string[];
+  /** Heading of the table. */
+  readonly title: string;
+  /** Name of the table's files. */
+  readonly name: string;
+  readonly tasks: readonly BenchmarkTask[];
   readonly methods: readonly BenchmarkMethod[];
   readonly seeds: readonly number[];
   readonly split: SplitMethod;
-  /** Pretrained model; needed by the method `pretrained`, whose sizes `scratch` takes over. */
+  /** Pretrained model; needed by the pretrained methods. */
   readonly from: string | null;
-  /** Sizes of `scratch` where there is no pretrained model. */
-  readonly preset?: string;
+  /** Sizes of the models from scratch, which must be those of the pretrained one. */
+  readonly preset: string;
   readonly training: FinetuneOverrides;
   /** Results, and what was computed on the way. */
   readonly outDir: string;
@@ -44,67 +53,43 @@ export interface BenchmarkSummary {
   readonly markdown: string;
 }
 
-/** What else the files of the sets are called in copies that go around. */
-const FILE_NAMES: Readonly<Record<string, readonly string[]>> = {
-  esol: ["delaney", "delaney-processed"],
-  freesolv: ["SAMPL"],
-  lipo: ["Lipophilicity", "lipophilicity"],
-  bbbp: ["BBBP"],
-  hiv: ["HIV"],
-  toxcast: ["toxcast_data"],
-};
-
-/** @throws DatasetError when none of the names is there */
-export function fileOfSet(dataDir: string, set: string): string {
-  const names = [set, ...(FILE_NAMES[set] ?? [])].flatMap((name) => [`${name}.csv`, `${name}.csv.gz`]);
-  for (const folder of [dataDir, join(dataDir, set)]) {
-    const found = existsSync(folder) ? names.find((name) => readdirSync(folder).includes(name)) : undefined;
-    if (found) return join(folder, found);
-  }
-  throw new DatasetError(`${dataDir}: expected ${set} as one of ${names.join(", ")}; moleblend datasets gets it`);
-}
-
 /** All that decides the result of a cell; a kept cell of other settings is not taken. */
-function settingsOf(job: BenchmarkJob, set: string, method: BenchmarkMethod, seed: number): string {
-  const isModel = method === "pretrained" || method === "scratch";
+function settingsOf(job: BenchmarkJob, task: BenchmarkTask, method: BenchmarkMethod, seed: number): string {
+  const { name, targets, metric } = task;
   return JSON.stringify({
-    ...{ set, method, seed, split: job.split },
-    ...(isModel ? { from: job.from, preset: job.preset ?? null, training: job.training } : {}),
+    ...{ task: name, targets, metric, method, seed, split: job.split },
+    ...(networkOf(method) ? { from: job.from, preset: job.preset, training: job.training } : {}),
   });
 }
 
-function checkJob({ sets, methods, seeds, from }: BenchmarkJob): void {
-  for (const set of sets) {
-    labelledSet(set);
-    if (!(MOLECULENET_SETS as readonly string[]).includes(set))
-      throw new ConfigError(`benchmark: expected sets of MoleculeNet (${MOLECULENET_SETS.join(", ")}), got "${set}"`);
-  }
-  if (sets.length === 0 || methods.length === 0 || seeds.length === 0)
-    throw new ConfigError("benchmark: expected at least one set, one method and one seed");
-  if (methods.includes("pretrained") && from === null)
-    throw new ConfigError('benchmark: the method "pretrained" needs a pretrained model (--from), got none');
+function checkJob({ tasks, methods, seeds, from }: BenchmarkJob): void {
+  if (tasks.length === 0 || methods.length === 0 || seeds.length === 0)
+    throw new ConfigError("benchmark: expected at least one task, one method and one seed");
+  const pretrained = methods.find((method) => networkOf(method)?.pretrained);
+  if (pretrained !== undefined && from === null)
+    throw new ConfigError(`benchmark: the method "${pretrained}" needs a pretrained model (--from), got none`);
 }
 
 /**
- * Computes what is not there yet, and writes OUT/moleculenet.json and OUT/moleculenet.md after every cell.
+ * Computes what is not there yet, and writes OUT/NAME.json and OUT/NAME.md after every cell.
  * @throws ConfigError, DatasetError; and ConfigError when OUT holds a cell of other settings
  */
-export async function benchmarkMoleculenet(job: BenchmarkJob): Promise<BenchmarkSummary> {
+export async function runBenchmark(job: BenchmarkJob): Promise<BenchmarkSummary> {
   checkJob(job);
   const cellDir = join(job.outDir, "cells");
   mkdirSync(cellDir, { recursive: true });
-  const wanted = job.sets.flatMap((set) =>
-    job.methods.flatMap((method) => job.seeds.map((seed) => ({ set, method, seed }))),
+  const wanted = job.tasks.flatMap((task) =>
+    job.methods.flatMap((method) => job.seeds.map((seed) => ({ task, method, seed }))),
   );
   const cells: BenchmarkCell[] = [];
   let outputs = writeTables(job, cells);
-  for (const { set, method, seed } of wanted) {
+  for (const { task, method, seed } of wanted) {
     if (job.shouldStop?.()) break;
-    const path = join(cellDir, `${set}-${method.replace(" ", "-")}-${seed}.json`);
-    const settings = settingsOf(job, set, method, seed);
+    const path = join(cellDir, `${cellName(task, method, seed)}.json`);
+    const settings = settingsOf(job, task, method, seed);
     let cell = keptCell(path, settings);
     if (!cell) {
-      cell = { ...(await computeCell(job, set, method, seed)), settings };
+      cell = { ...(await computeCell(job, task, method, seed)), settings };
       if (job.shouldStop?.()) break; // A run that was cut short is no result.
       replace(path, `${JSON.stringify(cell, null, 2)}\n`);
     }
@@ -114,6 +99,9 @@ export async function benchmarkMoleculenet(job: BenchmarkJob): Promise<Benchmark
   }
   return { cells, finished: cells.length === wanted.length, ...outputs };
 }
+
+const cellName = (task: BenchmarkTask, method: BenchmarkMethod, seed: number): string =>
+  `${task.name}-${method}-${seed}`.replace(/[^A-Za-z0-9_.-]+/g, "-");
 
 function keptCell(path: string, settings: string): BenchmarkCell | null {
   if (!existsSync(path)) return null;
@@ -126,67 +114,85 @@ function keptCell(path: string, settings: string): BenchmarkCell | null {
 
 async function computeCell(
   job: BenchmarkJob,
-  set: string,
+  task: BenchmarkTask,
   method: BenchmarkMethod,
   seed: number,
 ): Promise<Omit<BenchmarkCell, "settings">> {
-  const inputs = [fileOfSet(job.dataDir, set)];
-  const { metric } = labelledSet(set);
-  const split = { method: job.split, seed };
-  const runsDir = join(job.outDir, "work");
   const began = performance.now();
-  if (method === "pretrained" || method === "scratch") {
-    const name = `${set}-${method}-${seed}`;
-    // What a run that was cut short left behind.
-    rmSync(join(runsDir, name), { recursive: true, force: true });
-    const summary = await finetune({
-      ...{ inputs, split, runsDir, name, seeds: [seed] },
-      from: method === "pretrained" ? job.from : null,
-      ...sizesOf(job),
-      training: job.training,
-      prepare: { dataset: set },
-      progress: "silent",
-      ...(job.threads === undefined ? {} : { threads: job.threads }),
-      ...(job.shouldStop ? { shouldStop: job.shouldStop } : {}),
-      command: job.command,
-    });
-    const { train, validation, test } = summary.data;
-    return {
-      ...{ set, method, seed, metric, molecules: { train, validation, test } },
-      validation: summary.parts.validation.metrics[metric],
-      test: summary.parts.test.metrics[metric],
-      seconds: (performance.now() - began) / 1000,
-    };
-  }
-  const name: BaselineName = method;
-  const input = { inputs, targets: [], cacheDir: join(runsDir, "corpora"), prepare: { dataset: set } };
-  const task = await openTask(input, split);
+  const scores = networkOf(method)
+    ? await scoreNetwork(job, task, method, seed)
+    : await scoreSimple(job, task, method as BaselineName, seed);
+  const { name, metric, unit } = task;
+  const value = (part: "validation" | "test") => {
+    const values = scores[part];
+    if (metric in values) return values[metric];
+    throw new ConfigError(`benchmark: ${name}: expected one of ${Object.keys(values).join(", ")}, got ${metric}`);
+  };
+  return {
+    ...{ task: name, method, seed, metric, unit, molecules: scores.molecules },
+    ...{ validation: value("validation"), test: value("test") },
+    seconds: (performance.now() - began) / 1000,
+  };
+}
+
+interface CellScores {
+  readonly molecules: BenchmarkCell["molecules"];
+  readonly validation: Readonly<Record<string, number>>;
+  readonly test: Readonly<Record<string, number>>;
+}
+
+async function scoreNetwork(
+  job: BenchmarkJob,
+  task: BenchmarkTask,
+  method: BenchmarkMethod,
+  seed: number,
+): Promise<CellScores> {
+  const { pretrained = false, mode = "2d" } = networkOf(method) ?? {};
+  const runsDir = join(job.outDir, "work");
+  const name = cellName(task, method, seed);
+  // What a run that was cut short left behind.
+  rmSync(join(runsDir, name), { recursive: true, force: true });
+  const { data, parts } = await finetune({
+    ...{ inputs: task.inputs, prepare: task.prepare, split: { method: job.split, seed } },
+    ...(task.targets.length > 0 ? { targets: task.targets } : {}),
+    ...{ runsDir, name, seeds: [seed], mode, preset: job.preset, from: pretrained ? job.from : null },
+    ...{ training: { ...job.training, metric: task.metric }, progress: "silent", command: job.command },
+    ...(job.threads === undefined ? {} : { threads: job.threads }),
+    ...(job.shouldStop ? { shouldStop: job.shouldStop } : {}),
+  });
+  const { train, validation, test } = data;
+  return {
+    molecules: { train, validation, test },
+    validation: parts.validation.metrics,
+    test: parts.test.metrics,
+  };
+}
+
+async function scoreSimple(
+  job: BenchmarkJob,
+  { inputs, targets, prepare }: BenchmarkTask,
+  method: BaselineName,
+  seed: number,
+): Promise<CellScores> {
+  const cacheDir = join(job.outDir, "work", "corpora");
+  const task = await openTask({ inputs, targets, cacheDir, prepare }, { method: job.split, seed });
   try {
-    const [{ validation, test }] = await scoreBaselines([name], task, { seed });
+    const [{ validation, test }] = await scoreBaselines([method], task, { seed });
     const parts = task.data.split;
     const molecules = { train: parts.train.length, validation: parts.validation.length, test: parts.test.length };
-    const seconds = (performance.now() - began) / 1000;
-    return { set, method, seed, metric, molecules, validation: validation[metric], test: test[metric], seconds };
+    return { molecules, validation, test };
   } finally {
     task.corpus.close();
   }
 }
 
-/** A model from scratch is as large as the pretrained one that it is compared with. */
-function sizesOf({ from, preset }: BenchmarkJob): { readonly preset?: string } {
-  if (preset !== undefined) return { preset };
-  if (from !== null)
-    throw new ConfigError("benchmark: expected the preset of the pretrained model (--preset), got none");
-  return {};
-}
-
 function writeTables(job: BenchmarkJob, cells: readonly BenchmarkCell[]): Pick<BenchmarkSummary, "json" | "markdown"> {
-  const json = join(job.outDir, "moleculenet.json");
-  const markdown = join(job.outDir, "moleculenet.md");
+  const json = join(job.outDir, `${job.name}.json`);
+  const markdown = join(job.outDir, `${job.name}.md`);
   const hardware = `${cpus().length} × ${cpus()[0]?.model.trim() ?? "unknown processor"}, ${Math.round(totalmem() / 2 ** 30)} GiB`;
-  const { command, split, training, from, seeds } = job;
-  replace(json, `${JSON.stringify({ command, hardware, split, seeds, from, training, cells }, null, 2)}\n`);
-  replace(markdown, benchmarkMarkdown(cells, { command, hardware, split }));
+  const { title, command, split, training, from, preset, seeds } = job;
+  replace(json, `${JSON.stringify({ command, hardware, split, seeds, from, preset, training, cells }, null, 2)}\n`);
+  replace(markdown, benchmarkMarkdown(cells, { title, command, hardware, split }));
   return { json, markdown };
 }
 

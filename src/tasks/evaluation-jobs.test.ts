@@ -7,8 +7,9 @@ import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { CheckpointError, ConfigError, DatasetError } from "../errors.js";
-import { type BenchmarkJob, benchmarkMoleculenet, fileOfSet } from "./benchmark.js";
-import { type BenchmarkCell, benchmarkMarkdown } from "./benchmark-table.js";
+import { type BenchmarkJob, runBenchmark } from "./benchmark.js";
+import { type BenchmarkCell, benchmarkMarkdown, networkOf } from "./benchmark-table.js";
+import { labelTasks, moleculenetTasks } from "./benchmark-tasks.js";
 import { reportRun } from "./report-run.js";
 import { drawSettings, planRungs, SWEEP_SPACE, type SweepJob, sweep } from "./sweep.js";
 
@@ -108,14 +109,15 @@ test("a finished run is reported beside simple methods and itself", async () => 
 });
 
 const benchmarkJob: BenchmarkJob = {
-  ...{ dataDir, sets: ["freesolv"], methods: ["scratch", "random forest"], seeds: [1], split: "scaffold" },
+  ...{ title: "MoleculeNet", name: "moleculenet", tasks: moleculenetTasks(dataDir, ["freesolv"]) },
+  ...{ methods: ["scratch", "random forest"], seeds: [1], split: "scaffold" },
   ...{ from: null, preset: "mini", training: { epochs: 1 }, outDir: join(folder, "results"), threads: 1 },
   command: "moleblend benchmark moleculenet",
 };
 
 test("a benchmark keeps its cells and does not mix settings", async () => {
   const cellsSeen: string[] = [];
-  const run = (job: BenchmarkJob) => benchmarkMoleculenet({ ...job, onCell: ({ method }) => cellsSeen.push(method) });
+  const run = (job: BenchmarkJob) => runBenchmark({ ...job, onCell: ({ method }) => cellsSeen.push(method) });
   // Stopped at once, after the first cell, and not at all.
   assert.equal((await run({ ...benchmarkJob, shouldStop: () => true })).finished, false);
   const first = await run(benchmarkJob);
@@ -125,20 +127,40 @@ test("a benchmark keeps its cells and does not mix settings", async () => {
   assert.match(readFileSync(first.markdown, "utf8"), /\| freesolv \| RMSE \(kcal\/mol\) \| 64 \/ 8 \/ 8 \|/);
   await assert.rejects(run({ ...benchmarkJob, training: { epochs: 2 } }), /take another folder/);
   await assert.rejects(run({ ...benchmarkJob, methods: ["pretrained"] }), ConfigError);
-  await assert.rejects(run({ ...benchmarkJob, sets: ["qm9"] }), ConfigError);
-  assert.throws(() => fileOfSet(dataDir, "bace"), DatasetError);
+  await assert.rejects(run({ ...benchmarkJob, tasks: [] }), ConfigError);
+  assert.throws(() => moleculenetTasks(dataDir, ["qm9"]), ConfigError);
+  assert.throws(() => moleculenetTasks(dataDir, ["bace"]), DatasetError);
+});
+
+test("labels of one's own file are tasks, and networks see the graph, the distances or both", async () => {
+  const sdf = join(dataDir, "geometry.sdf");
+  writeFileSync(sdf, records.map((record) => `${record}$$$$\n`).join(""));
+  const tasks = labelTasks([sdf], ["gap_eV", "dipole_D"], "mae", {});
+  const methods = ["scratch 2d", "scratch 3d", "scratch both"] as const;
+  const outDir = join(folder, "own");
+  const job: BenchmarkJob = { ...benchmarkJob, title: "own", name: "own", tasks, methods, split: "random", outDir };
+  const { cells, markdown } = await runBenchmark(job);
+  assert.deepEqual(
+    cells.map(({ task, method }) => [task, networkOf(method)?.mode]),
+    ["gap_eV", "dipole_D"].flatMap((task) => ["2d", "3d", "both"].map((mode) => [task, mode])),
+  );
+  assert.equal(new Set(cells.map(({ test: value }) => value)).size, 6);
+  assert.match(readFileSync(markdown, "utf8"), /\| task \| metric \|.* scratch 2d \| scratch 3d \| scratch both \|/);
+  const unknown = { ...job, tasks: labelTasks([sdf], ["gap_eV"], "roc-auc", {}), outDir: join(folder, "unknown") };
+  await assert.rejects(runBenchmark(unknown), ConfigError);
 });
 
 test("the table says plainly whether pretraining helps", () => {
   const cell = (method: BenchmarkCell["method"], seed: number, value: number): BenchmarkCell => ({
-    ...{ set: "bbbp", method, seed, metric: "roc-auc", validation: 0.5, test: value, seconds: 10, settings: "" },
+    ...{ task: "bbbp", method, seed, metric: "roc-auc", validation: 0.5, test: value, seconds: 10, settings: "" },
+    unit: null,
     molecules: { train: 80, validation: 10, test: 10 },
   });
   const cells = [
     ...[cell("pretrained", 1, 0.9), cell("pretrained", 2, 0.92), cell("scratch", 1, 0.8), cell("scratch", 2, 0.82)],
     ...[cell("random forest", 1, 0.91), cell("random forest", 2, 0.93)],
   ];
-  const page = benchmarkMarkdown(cells, { command: "x", hardware: "y", split: "scaffold" });
+  const page = benchmarkMarkdown(cells, { title: "MoleculeNet", command: "x", hardware: "y", split: "scaffold" });
   assert.match(page, /better than the same network from scratch, not told apart from random forest by these seeds/);
   assert.match(page, /\| 0\.910 ± 0\.014 \| 0\.810 ± 0\.014 \| \*\*0\.920 ± 0\.014\*\* \|/);
 });
