@@ -14,16 +14,38 @@ function mix(word: number): number {
 
 const GOLDEN_RATIO = 0x9e3779b9;
 
-/** One avalanche with both keys in it: half the work of two, for masks of millions of draws a batch. */
-function keyedMix(counter: number, key0: number, key1: number): number {
-  let x = Math.imul(counter, GOLDEN_RATIO) + key0;
-  x ^= x >>> 17;
-  x = Math.imul(x, 0xed5ad4bb) + key1;
-  x ^= x >>> 11;
-  x = Math.imul(x, 0xac4c1b51);
-  x ^= x >>> 15;
-  x = Math.imul(x, 0x31848bab);
-  return x ^ (x >>> 14);
+/** What a mask is drawn from. */
+export interface MaskDraw {
+  readonly key0: number;
+  readonly key1: number;
+  /** Number of the first word. */
+  readonly counter: number;
+  /** Multiplied into the number of a word before it is hashed. */
+  readonly increment: number;
+  /** Draws of 16 bits below this one are dropped. */
+  readonly threshold: number;
+  /** Stands where nothing is dropped. */
+  readonly scale: number;
+}
+
+/** Writes one multiplier a draw, the lower half of each word first. */
+export type MaskFill = (out: Float32Array, draw: MaskDraw) => void;
+
+/** One avalanche a word with both keys in it: half the work of two, for masks of millions of draws a batch. */
+export function fillMask(out: Float32Array, { key0, key1, counter, increment, threshold, scale }: MaskDraw): void {
+  let n = counter;
+  for (let i = 0; i < out.length; i += 2) {
+    let x = Math.imul(n++, increment) + key0;
+    x ^= x >>> 17;
+    x = Math.imul(x, 0xed5ad4bb) + key1;
+    x ^= x >>> 11;
+    x = Math.imul(x, 0xac4c1b51);
+    x ^= x >>> 15;
+    x = Math.imul(x, 0x31848bab);
+    x ^= x >>> 14;
+    out[i] = (x & 0xffff) < threshold ? 0 : scale;
+    if (i + 1 < out.length) out[i + 1] = x >>> 16 < threshold ? 0 : scale;
+  }
 }
 
 export type Label = string | number;
@@ -111,18 +133,14 @@ export class Random {
   /**
    * Inverted-dropout multipliers: 0 with probability `dropProbability`, else 1 / (1 - dropProbability).
    * Two elements share one 32-bit word, so the probability is rounded to 1/65536 and the scale follows it exactly.
+   * @param fill draws; `fillMask` or what gives the same
    */
-  fillKeepScale(out: Float32Array, dropProbability: number): Float32Array {
+  fillKeepScale(out: Float32Array, dropProbability: number, fill: MaskFill = fillMask): Float32Array {
     const threshold = Math.round(dropProbability * 65536);
+    const { key0, key1, counter } = this;
     const scale = Math.fround(65536 / (65536 - threshold));
-    const { key0, key1 } = this;
-    let n = this.counter;
-    for (let i = 0; i < out.length; i += 2) {
-      const word = keyedMix(n++, key0, key1);
-      out[i] = (word & 0xffff) < threshold ? 0 : scale;
-      if (i + 1 < out.length) out[i + 1] = word >>> 16 < threshold ? 0 : scale;
-    }
-    this.counter = n;
+    fill(out, { key0, key1, counter, increment: GOLDEN_RATIO, threshold, scale });
+    this.counter += Math.ceil(out.length / 2);
     return out;
   }
 }

@@ -19,6 +19,8 @@ export interface BatchOrder {
 
 export interface BatchRequest extends BatchOrder {
   readonly id: number;
+  /** Memory of a batch that is used up. */
+  readonly spare: readonly ArrayBuffer[];
 }
 
 export type BatchReply =
@@ -34,7 +36,10 @@ export interface LoaderOptions extends WorkerSetup {
 
 const DEFAULT_AHEAD = 3;
 
-/** The batches of `orders`, in order. Ends its threads when the consumer stops, early or not. */
+/**
+ * The batches of `orders`, in order. A batch is valid until the next one is asked for: then the memory of its dropout
+ * multipliers goes back to the thread. Ends its threads when the consumer stops, early or not.
+ */
 export async function* loadBatches(orders: Iterable<BatchOrder>, options: LoaderOptions): AsyncGenerator<BatchTensors> {
   const { corpusDir, recipe, seed, workers = 1, ahead = DEFAULT_AHEAD } = options;
   const setup: WorkerSetup = { corpusDir, recipe, seed };
@@ -56,12 +61,14 @@ export async function* loadBatches(orders: Iterable<BatchOrder>, options: Loader
   const source = orders[Symbol.iterator]();
   let asked = 0;
   let exhausted = false;
+  let spare: ArrayBuffer[] = [];
   const ask = () => {
     const next = source.next();
     if (next.done) exhausted = true;
     else {
-      const request: BatchRequest = { id: asked, ...next.value };
-      threads[asked++ % workers].postMessage(request);
+      const request: BatchRequest = { id: asked, spare, ...next.value };
+      threads[asked++ % workers].postMessage(request, spare);
+      spare = [];
     }
   };
   try {
@@ -78,6 +85,7 @@ export async function* loadBatches(orders: Iterable<BatchOrder>, options: Loader
       ready.delete(delivered);
       if ("failure" in reply) throw asError(reply.failure, corpusDir);
       yield reply.tensors;
+      spare = recipe.dropout.map(({ name }) => reply.tensors[name].data.buffer as ArrayBuffer);
     }
   } finally {
     await Promise.all(threads.map((thread) => thread.terminate()));

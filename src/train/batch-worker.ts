@@ -4,15 +4,16 @@ import { openCorpus } from "../data/corpus.js";
 import { Random } from "../random.js";
 import type { BatchReply, BatchRequest, WorkerSetup } from "./batch-loader.js";
 import { makeBatch } from "./make-batch.js";
+import { roomIn } from "./spare-room.js";
 
 const { corpusDir, recipe, seed } = workerData as WorkerSetup;
 const corpus = await openCorpus(corpusDir);
 const random = Random.fromSeed(seed);
 
-parentPort?.on("message", ({ id, molecules, labels }: BatchRequest) => {
+parentPort?.on("message", ({ id, molecules, labels, spare }: BatchRequest) => {
   const reply = (message: BatchReply, transfer: ArrayBuffer[] = []) => parentPort?.postMessage(message, transfer);
   try {
-    const tensors = makeBatch(corpus, molecules, recipe, random.split(...labels));
+    const tensors = makeBatch(corpus, molecules, recipe, random.split(...labels), roomIn(spare));
     reply(
       { id, tensors },
       Object.values(tensors).map((tensor) => tensor.data.buffer as ArrayBuffer),

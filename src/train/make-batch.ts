@@ -8,6 +8,8 @@ import type { Corpus } from "../data/corpus.js";
 import type { DropoutInput } from "../model/inputs.js";
 import type { Random } from "../random.js";
 import { graphRelations } from "../relations/graph.js";
+import { fastestMaskFill } from "./mask-kernel.js";
+import { freshRoom, type Room } from "./spare-room.js";
 
 /** Everything that a thread needs to know to make batches; plain data. */
 export interface BatchRecipe {
@@ -18,18 +20,24 @@ export interface BatchRecipe {
   readonly droppath: "samples" | "positions";
 }
 
-/** The multipliers of every dropout place. @param size lengths of the symbols batch, atoms and tokens */
+/**
+ * The multipliers of every dropout place.
+ * @param size lengths of the symbols batch, atoms and tokens
+ * @param room where they go
+ */
 export function dropoutTensors(
   { dropout, droppath }: Pick<BatchRecipe, "dropout" | "droppath">,
   size: Readonly<Record<string, number>>,
   random: Random,
+  room: Room = freshRoom,
 ): Record<string, BatchTensor> {
   const tensors: Record<string, BatchTensor> = {};
   for (const { name, shape, probability, kind } of dropout) {
     const dims = shape.map((dim) => (typeof dim === "number" ? dim : size[dim]));
-    const data = new Float32Array(dims.reduce((product, dim) => product * dim, 1));
+    const length = dims.reduce((product, dim) => product * dim, 1);
+    const data = new Float32Array(room(4 * length), 0, length);
     const stream = random.split(name);
-    if (kind === "element") stream.fillKeepScale(data, probability);
+    if (kind === "element") stream.fillKeepScale(data, probability, fastestMaskFill);
     else {
       const { batch, tokens } = size;
       const own = stream.fillKeepScale(new Float32Array(droppath === "samples" ? batch : tokens), probability);
@@ -42,8 +50,17 @@ export function dropoutTensors(
   return tensors;
 }
 
-/** @param random the stream of this batch; the result is a function of the arguments alone */
-export function makeBatch(corpus: Corpus, molecules: Int32Array, recipe: BatchRecipe, random: Random): BatchTensors {
+/**
+ * @param random the stream of this batch; the values are a function of the first four arguments alone
+ * @param room where the multipliers of dropout go, most of a batch
+ */
+export function makeBatch(
+  corpus: Corpus,
+  molecules: Int32Array,
+  recipe: BatchRecipe,
+  random: Random,
+  room: Room = freshRoom,
+): BatchTensors {
   const members = Array.from(molecules, (index) => corpus.get(index));
   const graphs = members.map(({ atomFeatures, bonds, bondFeatures }) =>
     graphRelations(atomFeatures, bonds, bondFeatures),
@@ -53,6 +70,6 @@ export function makeBatch(corpus: Corpus, molecules: Int32Array, recipe: BatchRe
   const atoms = graphs.reduce((most, graph) => Math.max(most, graph.atoms), 0);
   return {
     ...buildBatch(graphs, draws, recipe.blend.policy, recipe.target),
-    ...dropoutTensors(recipe, { batch: members.length, atoms, tokens: atoms + 1 }, random.split("dropout")),
+    ...dropoutTensors(recipe, { batch: members.length, atoms, tokens: atoms + 1 }, random.split("dropout"), room),
   };
 }

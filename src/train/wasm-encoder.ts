@@ -79,6 +79,26 @@ export const f64 = {
   add: binary<"f64", "f64">("f64", 0xa0),
 };
 
+export const i16x8 = {
+  splat: unary<"i32", "v128">("v128", ...vector(0x10)),
+  /** All bits of the lanes where a ≥ b without signs, none of the others. */
+  atLeast: binary<"v128", "v128">("v128", ...vector(0x36)),
+};
+
+export const i32x4 = {
+  splat: unary<"i32", "v128">("v128", ...vector(0x11)),
+  add: binary<"v128", "v128">("v128", ...vector(0xae)),
+  mul: binary<"v128", "v128">("v128", ...vector(0xb5)),
+  /** Every lane by the same number of bits; zeros come in. */
+  shiftRight: (a: Expression<"v128">, bits: Expression<"i32">): Expression<"v128"> => ({
+    type: "v128",
+    bytes: [...a.bytes, ...bits.bytes, ...vector(0xad)],
+  }),
+  /** The lower four of eight 16-bit lanes with their signs; `widenHigh` the upper four. */
+  widenLow: unary<"v128", "v128">("v128", ...vector(0xa7)),
+  widenHigh: unary<"v128", "v128">("v128", ...vector(0xa8)),
+};
+
 export const f32x4 = {
   splat: unary<"f32", "v128">("v128", ...vector(0x13)),
   add: binary<"v128", "v128">("v128", ...vector(0xe4)),
@@ -100,6 +120,9 @@ export const f64x2 = {
 };
 
 export const v128 = {
+  constant: (bytes: Uint8Array): Expression<"v128"> => ({ type: "v128", bytes: [...vector(0x0c), ...bytes] }),
+  and: binary<"v128", "v128">("v128", ...vector(0x4e)),
+  xor: binary<"v128", "v128">("v128", ...vector(0x51)),
   /** Byte alignment is a hint only; 4 (2²) holds for every float view. */
   load: (address: Expression<"i32">, offset = 0): Expression<"v128"> => ({
     type: "v128",

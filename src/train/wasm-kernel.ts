@@ -160,15 +160,24 @@ export function simdAvailable(): boolean {
 }
 
 /**
- * A zeroed WebAssembly memory and the kernel over it. It never grows, so views of `buffer` stay valid.
- * @param bytes at most WASM_MEMORY_LIMIT.
- * @throws RangeError where the system refuses that much address space.
+ * Functions over a zeroed memory of their own. It never grows, so views of `buffer` stay valid.
+ * @param bytes at most WASM_MEMORY_LIMIT
+ * @throws RangeError where the system refuses that much address space
  */
-export function wasmKernel(bytes: number): { kernel: Kernel; buffer: ArrayBuffer } {
+export function instantiate(
+  functions: readonly WasmFunction[],
+  bytes: number,
+): { readonly exports: unknown; readonly buffer: ArrayBuffer } {
   const pages = Math.ceil(bytes / PAGE);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  const module = new WebAssembly.Module(encodeModule(FUNCTIONS));
-  const run = new WebAssembly.Instance(module, { host: { memory } }).exports as KernelExports;
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(encodeModule(functions)), { host: { memory } });
+  return { exports, buffer: memory.buffer };
+}
+
+/** A zeroed WebAssembly memory and the kernel over it. @param bytes and errors thrown: as for `instantiate` */
+export function wasmKernel(bytes: number): { kernel: Kernel; buffer: ArrayBuffer } {
+  const { exports, buffer } = instantiate(FUNCTIONS, bytes);
+  const run = exports as KernelExports;
   const kernel: Kernel = {
     squareSum: (address, count) => run.squareSum(address, 4 * count),
     adam: (p, g, m, v, count, s) =>
@@ -178,7 +187,7 @@ export function wasmKernel(bytes: number): { kernel: Kernel; buffer: ArrayBuffer
       ),
     addInto: (target, source, count) => run.addInto(target, source, 4 * count),
   };
-  return { kernel, buffer: memory.buffer };
+  return { kernel, buffer };
 }
 
 /** The same loops in JavaScript: used where SIMD is missing, and the oracle of the tests. */

@@ -1,0 +1,63 @@
+// Batches from threads: in order, the same as made here, whatever memory they lie in.
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { openCorpus } from "../data/corpus.js";
+import { dropoutInputs } from "../model/inputs.js";
+import { Random } from "../random.js";
+import { prepare } from "../tasks/prepare.js";
+import { loadBatches } from "./batch-loader.js";
+import { type BatchRecipe, makeBatch } from "./make-batch.js";
+import { pretrainSettings } from "./settings.js";
+import { roomIn } from "./spare-room.js";
+
+const root = mkdtempSync(join(tmpdir(), "moleblend-loader-"));
+const corpusDir = join(root, "corpus");
+after(() => rmSync(root, { recursive: true, force: true }));
+
+before(async () => {
+  const file = join(root, "molecules.smi");
+  writeFileSync(file, Array.from({ length: 40 }, (_, i) => `${"C".repeat(1 + i)}c1ccccc1`).join("\n"));
+  await prepare([file], corpusDir, { workers: 0 });
+});
+
+const settings = pretrainSettings("mini");
+const recipe: BatchRecipe = {
+  blend: settings.blend,
+  target: settings.model.geometryTarget,
+  dropout: dropoutInputs(settings.model, settings.dropout),
+  droppath: settings.droppath,
+};
+
+describe("loadBatches", () => {
+  for (const workers of [1, 2]) {
+    it(`gives what makeBatch gives, in memory used again, with ${workers} threads`, async () => {
+      const orders = Array.from({ length: 12 }, (_, i) => ({
+        molecules: Int32Array.from({ length: 1 + (i % 4) }, (_, k) => (i * 7 + k) % 40),
+        labels: ["test", i],
+      }));
+      const corpus = await openCorpus(corpusDir);
+      let at = 0;
+      for await (const tensors of loadBatches(orders, { corpusDir, recipe, seed: 3, workers })) {
+        const { molecules, labels } = orders[at++];
+        assert.deepEqual(tensors, makeBatch(corpus, molecules, recipe, Random.fromSeed(3).split(...labels)));
+      }
+      assert.equal(at, orders.length);
+      corpus.close();
+    });
+  }
+});
+
+describe("roomIn", () => {
+  it("takes the least memory that fits, each once, and none that is much too large", () => {
+    const spare = [4096, 1024, 2048, 1 << 20].map((bytes) => new ArrayBuffer(bytes));
+    const room = roomIn(spare);
+    assert.equal(room(1500), spare[2]);
+    assert.equal(room(1000), spare[1]);
+    assert.equal(room(4096), spare[0]);
+    const fresh = room(1000);
+    assert.ok(!spare.includes(fresh) && fresh.byteLength >= 1000);
+  });
+});
