@@ -107,6 +107,7 @@ export {
   type TensorNames,
 } from "./tasks/export-checkpoint.js";
 export { exportOnnx, type OnnxOptions, type OnnxSummary } from "./tasks/export-onnx.js";
+export type { CalibrationSummary } from "./tasks/finetune/calibrate.js";
 export type { SplitRequest } from "./tasks/finetune/split-entries.js";
 export { type FinetuneJob, type FinetuneSummary, finetune, type PartScore } from "./tasks/finetune.js";
 export { type GetDatasetOptions, type GetDatasetSummary, getDataset } from "./tasks/get-dataset.js";
@@ -120,6 +121,7 @@ export { type SweepJob, type SweepSummary, sweep } from "./tasks/sweep.js";
 export type { Comparison } from "./tasks/verify/comparison.js";
 export { formatVerify, type VerifyReport, verify } from "./tasks/verify.js";
 export { ADAM_DEFAULTS, type AdamConfig } from "./train/adam.js";
+export type { Calibration, SpreadSource } from "./train/calibration.js";
 export {
   type CheckpointPlace,
   type Json,

@@ -55,7 +55,7 @@ describe("from labels to answers", () => {
     const { code, stdout, stderr } = await piped(["predict", "-", "--model", run], "CCO a\nC1CC b\nc1ccccc1 c\n");
     assert.equal(code, 0, stderr);
     const lines = stdout.trim().split("\n");
-    assert.equal(lines[0], "record,name,gap_eV predicted,gap_eV std,similarity,far");
+    assert.equal(lines[0], "record,name,gap_eV predicted,gap_eV std,gap_eV std calibrated,similarity,far");
     assert.deepEqual(
       lines.slice(1).map((line) => line.split(",").slice(0, 2).join()),
       ["1,a", "3,c"],
