@@ -212,7 +212,7 @@ async function referencesOf(paths: readonly string[], wanted: number): Promise<R
   return found;
 }
 
-/** How far the set's own MMFF94 minima lie from its DFT minima: what no force field of this kind can beat by much. */
+/** How far the MMFF geometries that the set brings along lie from its DFT geometries: what the force field costs by itself. */
 async function yardstick(path: string, references: readonly Reference[]): Promise<Outcome[]> {
   const byName = new Map(references.map((reference) => [reference.name, reference]));
   const outcomes: Outcome[] = [];
@@ -258,7 +258,7 @@ for (const { name: set, paths, part } of SETS.filter(({ name }) => sets.length =
   if (set === "cascade" && existsSync(forceField)) {
     report("conformers", {
       set,
-      method: "MMFF94 minima of the set",
+      method: "MMFF geometries of the set",
       ...summarise(await yardstick(forceField, references)),
     });
   }
