@@ -58,18 +58,26 @@ export function attentionStates(
 }
 
 /** Softmax of the scaled products of queries and keys plus the bias. [batch, heads, length, length] */
-export function attentionWeights(query: Value, key: Value, bias: Value, { heads, width }: ModelConfig): Value {
-  const logits = ops.fusedMatMul(query, key, { transB: true, alpha: (width / heads) ** -0.5 });
-  return ops.softmax(ops.add(ops.reshape(logits, bias.shape), bias));
+export function attentionWeights(
+  inputs: ModelInputs,
+  query: Value,
+  key: Value,
+  bias: Value,
+  { heads, width }: ModelConfig,
+): Value {
+  const products = inputs.recompute(ops.fusedMatMul(query, key, { transB: true, alpha: (width / heads) ** -0.5 }));
+  const logits = inputs.recompute(ops.add(inputs.recompute(ops.reshape(products, bias.shape)), bias));
+  return inputs.recompute(ops.softmax(logits));
 }
 
 function layer(inputs: ModelInputs, x: Value, bias: Value, name: string, config: ModelConfig): Value {
   const { heads, width } = config;
   const [query, key, value] = attentionStates(inputs, x, `${name}.qkv`, "tokens", config);
-  const probabilities = inputs.probe(`${name}.weights`, attentionWeights(query, key, bias, config));
+  const probabilities = inputs.probe(`${name}.weights`, attentionWeights(inputs, query, key, bias, config));
   const weights = inputs.recompute(dropped(probabilities, inputs.keep(`${name}.attention`)));
-  const mixed = ops.matMul(weights, ops.reshape(value, ["batch", heads, "tokens", width / heads]));
-  const joined = ops.reshape(ops.transpose(mixed, [0, 2, 1, 3]), ["batch*tokens", width]);
+  const mixed = inputs.recompute(ops.matMul(weights, ops.reshape(value, ["batch", heads, "tokens", width / heads])));
+  const rows = inputs.recompute(ops.transpose(mixed, [0, 2, 1, 3]));
+  const joined = inputs.recompute(ops.reshape(rows, ["batch*tokens", width]));
   const path = (update: Value, keep: Value | null) =>
     keep ? ops.mul(update, ops.reshape(keep, ["batch*tokens", 1])) : update;
   const attention = inputs.probe(`${name}.attention`, dense(inputs, joined, `${name}.out`));

@@ -57,7 +57,7 @@ function denoise(inputs: ModelInputs, atoms: Value, bias: Value, config: ModelCo
   const { heads, width } = config;
   const atomBias = ops.slice(ops.slice(bias, 2, 1, null, "atoms"), 3, 1, null, "atoms");
   const [query, key, value] = attentionStates(inputs, atoms, "denoising.qkv", "atoms", config);
-  const weights = attentionWeights(query, key, atomBias, config);
+  const weights = attentionWeights(inputs, query, key, atomBias, config);
   const keep = inputs.keep("denoising.attention");
   const kept = keep ? ops.mul(weights, keep) : weights;
   const force = ops.reshape(inputs.parameter("denoising.force.weight"), [3, heads, width / heads]);

@@ -29,8 +29,8 @@ function topologyBias(inputs: ModelInputs, { heads }: ModelConfig): Value {
   const spd = ops.matMul(inputs.field("spd_selection"), inputs.parameter("relation.spd")); // [spd_rows, heads]
   const padding = graph.constant(dtype, [1, heads], Array(heads).fill(PADDED_LOGIT));
   const table = ops.concat([inputs.parameter("relation.virtual_distance"), padding, perHop, spd], 0, "pair_rows");
-  const features = ops.cast(inputs.field("pair_features"), dtype); // [batch, pair_rows, tokens, tokens]
-  const flat = ops.reshape(features, ["batch", "pair_rows", "tokens*tokens"]);
+  const features = inputs.recompute(ops.cast(inputs.field("pair_features"), dtype)); // [batch, pair_rows, tokens, tokens]
+  const flat = inputs.recompute(ops.reshape(features, ["batch", "pair_rows", "tokens*tokens"]));
   return ops.fusedMatMul(table, flat, { transA: true });
 }
 
@@ -53,15 +53,15 @@ function gaussianBasis(inputs: ModelInputs, tokenFeatures: Value, { kernels }: M
   const inverse = ops.div(ops.scalar(means, Math.SQRT1_2), widths);
   const z = ops.gemm(column, ops.reshape(inverse, [1, kernels]), ops.neg(ops.mul(means, inverse)));
   const logNorm = ops.log(ops.scale(inverse, Math.SQRT2 / Math.sqrt(2 * PI)));
-  return ops.exp(ops.sub(logNorm, ops.mul(z, z)));
+  return inputs.recompute(ops.exp(inputs.recompute(ops.sub(logNorm, inputs.recompute(ops.mul(z, z))))));
 }
 
 /** The bias of the pairs that show their distance, 0 elsewhere. [batch, heads, tokens, tokens] */
 function geometryBias(inputs: ModelInputs, basis: Value, { kernels, heads }: ModelConfig): Value {
-  const hidden = ops.gelu(
-    ops.linear(basis, inputs.parameter("geometry.bias1.weight"), inputs.parameter("geometry.bias1.bias")),
+  const hidden = inputs.recompute(
+    ops.gelu(ops.linear(basis, inputs.parameter("geometry.bias1.weight"), inputs.parameter("geometry.bias1.bias"))),
   );
-  const perPair = ops.reshape(hidden, ["batch", "atoms*atoms", kernels]);
+  const perPair = inputs.recompute(ops.reshape(hidden, ["batch", "atoms*atoms", kernels]));
   const weight = ops.reshape(inputs.parameter("geometry.bias2.weight"), [1, heads, kernels]);
   const offset = ops.reshape(inputs.parameter("geometry.bias2.bias"), [heads, 1]);
   const bias = ops.add(ops.fusedMatMul(weight, perPair, { transB: true }), offset); // [batch, heads, atoms * atoms]
@@ -73,7 +73,8 @@ function geometryBias(inputs: ModelInputs, basis: Value, { kernels, heads }: Mod
 /** Sum of the kernels over the other atoms for the atoms that show their 3D feature. [batch, tokens, kernels] */
 function gatheredBasis(inputs: ModelInputs, basis: Value, { kernels }: ModelConfig): Value {
   const weights = ops.reshape(inputs.field("geometry_gathered"), ["batch", "atoms", 1, "atoms"]);
-  const sums = ops.matMul(weights, ops.reshape(basis, ["batch", "atoms", "atoms", kernels]));
+  const square = inputs.recompute(ops.reshape(basis, ["batch", "atoms", "atoms", kernels]));
+  const sums = ops.matMul(weights, square);
   return ops.pad(ops.reshape(sums, ["batch", "atoms", kernels]), 1, 1, 0, "tokens");
 }
 

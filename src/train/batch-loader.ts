@@ -34,7 +34,7 @@ export interface LoaderOptions extends WorkerSetup {
   readonly ahead?: number;
 }
 
-const DEFAULT_AHEAD = 3;
+const DEFAULT_AHEAD = 2;
 
 /**
  * The batches of `orders`, in order. A batch is valid until the next one is asked for: then the memory of its dropout

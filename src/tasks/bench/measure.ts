@@ -73,6 +73,8 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
     if (done > deadline) break;
   }
   await source.return(undefined);
+  // Of training alone: what follows makes batches beside it.
+  const peakMemoryMB = (process.resourceUsage().maxRSS * 1024) / 1e6;
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0) / 1000;
   const [data, runtime, optimizer] = [times.data, times.runtime, times.optimizer].map(sum);
   // Time a batch takes to make, in this thread, when nothing else runs; the first ones only warm the code up.
@@ -100,7 +102,7 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
     moleculesPerSecond: molecules / (runtime + optimizer),
     moleculesPerSecondWithData: molecules / total,
     stepSeconds,
-    peakMemoryMB: process.resourceUsage().maxRSS / 1024,
+    peakMemoryMB,
     shares: { data: data / total, runtime: runtime / total, optimizer: optimizer / total },
     parameters,
     steps: times.runtime.length,
