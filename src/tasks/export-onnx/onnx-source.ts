@@ -56,7 +56,7 @@ function layoutOf(loaded: ReturnType<typeof loadCheckpoint>) {
 
 /** Everything that a program needs to prepare molecules and to read the answers. */
 function taskMetadata({ description }: FinetunedModel, seeds: readonly number[]) {
-  const { task, targets, metric, reading, conformers, pretrained } = description;
+  const { task, targets, metric, reading, conformers, pretrained, calibration } = description;
   return {
     kind: task.kind,
     /** Names of the columns of `property`. */
@@ -70,6 +70,8 @@ function taskMetadata({ description }: FinetunedModel, seeds: readonly number[])
     conformers,
     metric,
     pretrained,
+    /** Fitted for all seeds together and not applied in the graph. */
+    calibration: seeds.length === description.seeds.length ? (calibration ?? null) : null,
     seeds: description.seeds
       .filter(({ seed }) => seeds.includes(seed))
       .map(({ seed, bestEpoch }) => ({ seed, bestEpoch })),
