@@ -58,8 +58,11 @@ function spreadOfValues(values: readonly number[]): Spread {
   return { mean, std: Math.sqrt(squares / (values.length - 1)), count: values.length };
 }
 
+/** Three decimals, and three digits of what is smaller than a tenth. */
 function text({ mean, std, count }: Spread): string {
-  return count > 1 ? `${mean.toFixed(3)} ± ${std.toFixed(3)}` : `${mean.toFixed(3)} (one seed)`;
+  const decimals = 3 + Math.max(0, Math.floor(-Math.log10(Math.abs(mean) || 1)));
+  const spread = count > 1 ? ` ± ${std.toFixed(decimals)}` : " (one seed)";
+  return `${mean.toFixed(decimals)}${spread}`;
 }
 
 const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)];
