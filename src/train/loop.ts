@@ -1,5 +1,6 @@
 // The pretraining loop: batches in, updates out; logs, evaluations and checkpoints on the way.
 
+import type { BatchTensors } from "../blend/tensors.js";
 import { planBatches } from "../data/batches.js";
 import type { Corpus } from "../data/corpus.js";
 import { splitCorpus } from "../data/split.js";
@@ -170,6 +171,8 @@ interface LoopState {
   molecules: number;
   heldOut: HeldOut | null;
   readonly window: Window;
+  /** The batch after the one in use. */
+  upcoming?: Promise<IteratorResult<BatchTensors>>;
 }
 
 /** Lets each order through and keeps it until its batch is used. */
@@ -183,7 +186,7 @@ function* remember<T>(orders: Iterable<T>, pending: T[]): Generator<T> {
 /** One update from `settings.accumulate` batches. */
 async function oneUpdate(
   trainer: Trainer,
-  source: AsyncGenerator<Parameters<Trainer["backward"]>[0]>,
+  source: AsyncGenerator<BatchTensors>,
   pending: (BatchOrder & Position)[],
   settings: PretrainSettings,
   state: LoopState,
@@ -193,10 +196,13 @@ async function oneUpdate(
   const sums = Object.fromEntries(LOSS_TERMS.map((term) => [term, 0]));
   let molecules = 0;
   for (let part = 0; part < accumulate; part++) {
-    const next = await source.next();
+    const next = await (state.upcoming ?? source.next());
     const order = pending.shift();
     if (next.done || !order) throw new ConfigError("the corpus has no molecule to train on");
     const losses = await trainer.backward(next.value);
+    // Asked for as soon as the batch is used: its thread works while the optimizer does, which takes one core.
+    state.upcoming = source.next();
+    state.upcoming.catch(() => undefined); // Reported when it is awaited.
     for (const term of LOSS_TERMS) sums[term] += losses[term] / accumulate;
     if (accumulate > 1) trainer.accumulate();
     molecules += order.molecules.length;

@@ -55,12 +55,14 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
   let molecules = 0;
   let atoms = 0;
   const deadline = performance.now() + budget * 1000;
+  let upcoming = source.next();
   for (const [i, members] of used.entries()) {
     const start = performance.now();
-    const batch = (await source.next()).value;
+    const batch = (await upcoming).value;
     if (!batch) break;
     const ready = performance.now();
     await trainer.backward(batch);
+    upcoming = source.next(); // As the training loop does.
     const computed = performance.now();
     trainer.update(i + 1, LEARNING_RATE);
     const done = performance.now();
