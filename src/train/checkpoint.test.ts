@@ -154,7 +154,8 @@ test("killed at any moment, a run leaves whole checkpoints and loses none that w
     for (let round = 0; round < 20; round++) {
       reported = Math.max(reported, await writeUntilKilled(folder, random.below(90)));
       const places = listCheckpoints(folder);
-      assert.ok(places.length <= 3, `${places.length} checkpoints`);
+      // Three are kept; killed after the newest got its name, the oldest of them may still be there.
+      assert.ok(places.length <= 4, `${places.length} checkpoints`);
       for (const place of places) {
         const { state, model, optimizer, close } = loadCheckpoint(place.path);
         const values = [
