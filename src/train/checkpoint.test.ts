@@ -151,11 +151,14 @@ test("killed at any moment, a run leaves whole checkpoints and loses none that w
   inFolder(async (folder) => {
     const random = Random.fromSeed(20);
     let reported = 0;
+    let most = 2;
     for (let round = 0; round < 20; round++) {
-      reported = Math.max(reported, await writeUntilKilled(folder, random.below(90)));
+      const saved = await writeUntilKilled(folder, random.below(90));
+      reported = Math.max(reported, saved);
+      // Two are kept. A kill between naming the newest and removing the oldest leaves one more, until a save comes to its end.
+      most = saved > 0 ? 3 : most + 1;
       const places = listCheckpoints(folder);
-      // Three are kept; killed after the newest got its name, the oldest of them may still be there.
-      assert.ok(places.length <= 4, `${places.length} checkpoints`);
+      assert.ok(places.length <= most, `${places.length} checkpoints, at most ${most} expected`);
       for (const place of places) {
         const { state, model, optimizer, close } = loadCheckpoint(place.path);
         const values = [
