@@ -51,12 +51,17 @@ export function gradients(
   });
 }
 
-/** Stands in for values that the backward pass computes again, each once, instead of keeping them from the forward pass. */
+/**
+ * Stands in for values that the backward pass computes again, each once, instead of keeping them from the forward pass; and for
+ * their other shapes, which are the same memory.
+ */
 function recomputation(recomputed: ReadonlySet<Value>): (value: Value) => Value {
   const copies = new Map<Value, Value>();
+  const isRecomputed = (value: Value): boolean =>
+    recomputed.has(value) || (value.producer?.op === "Reshape" && isRecomputed(value.producer.inputs[0]));
   const again = (value: Value): Value => {
     const { producer } = value;
-    if (!producer || !recomputed.has(value)) return value;
+    if (!producer || !isRecomputed(value)) return value;
     const known = copies.get(value);
     if (known) return known;
     const { op, inputs, attributes } = producer;

@@ -80,3 +80,10 @@ export function presetList(text: string): readonly string[] {
     ? names
     : refuse(`some of ${Object.keys(PRESETS).join(", ")} between commas`);
 }
+
+/** Only what was given, so that nothing overrides a default. */
+export function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}

@@ -5,7 +5,7 @@ import { FILE_FORMATS, type FileFormat } from "../data/readers/index.js";
 import { ConfigError } from "../errors.js";
 import type { PrepareOptions, PrepareProgress } from "../tasks/prepare.js";
 import { createProgress, type Progress, type ProgressMode } from "../train/progress.js";
-import { integer, nameList, positiveInteger, positiveNumber } from "./arguments.js";
+import { given, integer, nameList, positiveInteger, positiveNumber } from "./arguments.js";
 
 export interface ReadingFlags {
   readonly labels?: readonly string[];
@@ -55,13 +55,6 @@ export function addReadingOptions(command: Command): Command {
     .option("--conformer-seed <seed>", "the same seed gives the same geometries (default: 0)", integer)
     .option("--conformer-timeout <seconds>", "time limit for each molecule (default: 10)", positiveNumber)
     .option("--conformer-cache <folder>", "keep geometries here for later runs");
-}
-
-/** Only what was given, so that nothing overrides a default. */
-function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
 }
 
 export function readingOptions(flags: ReadingFlags): PrepareOptions {

@@ -66,7 +66,7 @@ export function attentionWeights(
   { heads, width }: ModelConfig,
 ): Value {
   const products = inputs.recompute(ops.fusedMatMul(query, key, { transB: true, alpha: (width / heads) ** -0.5 }));
-  const logits = inputs.recompute(ops.add(inputs.recompute(ops.reshape(products, bias.shape)), bias));
+  const logits = inputs.recompute(ops.add(ops.reshape(products, bias.shape), bias));
   return inputs.recompute(ops.softmax(logits));
 }
 
@@ -77,7 +77,7 @@ function layer(inputs: ModelInputs, x: Value, bias: Value, name: string, config:
   const weights = inputs.recompute(dropped(probabilities, inputs.keep(`${name}.attention`)));
   const mixed = inputs.recompute(ops.matMul(weights, ops.reshape(value, ["batch", heads, "tokens", width / heads])));
   const rows = inputs.recompute(ops.transpose(mixed, [0, 2, 1, 3]));
-  const joined = inputs.recompute(ops.reshape(rows, ["batch*tokens", width]));
+  const joined = ops.reshape(rows, ["batch*tokens", width]);
   const path = (update: Value, keep: Value | null) =>
     keep ? ops.mul(update, ops.reshape(keep, ["batch*tokens", 1])) : update;
   const attention = inputs.probe(`${name}.attention`, dense(inputs, joined, `${name}.out`));

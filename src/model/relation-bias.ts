@@ -30,7 +30,7 @@ function topologyBias(inputs: ModelInputs, { heads }: ModelConfig): Value {
   const padding = graph.constant(dtype, [1, heads], Array(heads).fill(PADDED_LOGIT));
   const table = ops.concat([inputs.parameter("relation.virtual_distance"), padding, perHop, spd], 0, "pair_rows");
   const features = inputs.recompute(ops.cast(inputs.field("pair_features"), dtype)); // [batch, pair_rows, tokens, tokens]
-  const flat = inputs.recompute(ops.reshape(features, ["batch", "pair_rows", "tokens*tokens"]));
+  const flat = ops.reshape(features, ["batch", "pair_rows", "tokens*tokens"]);
   return ops.fusedMatMul(table, flat, { transA: true });
 }
 
@@ -61,7 +61,7 @@ function geometryBias(inputs: ModelInputs, basis: Value, { kernels, heads }: Mod
   const hidden = inputs.recompute(
     ops.gelu(ops.linear(basis, inputs.parameter("geometry.bias1.weight"), inputs.parameter("geometry.bias1.bias"))),
   );
-  const perPair = inputs.recompute(ops.reshape(hidden, ["batch", "atoms*atoms", kernels]));
+  const perPair = ops.reshape(hidden, ["batch", "atoms*atoms", kernels]);
   const weight = ops.reshape(inputs.parameter("geometry.bias2.weight"), [1, heads, kernels]);
   const offset = ops.reshape(inputs.parameter("geometry.bias2.bias"), [heads, 1]);
   const bias = ops.add(ops.fusedMatMul(weight, perPair, { transB: true }), offset); // [batch, heads, atoms * atoms]
@@ -73,8 +73,7 @@ function geometryBias(inputs: ModelInputs, basis: Value, { kernels, heads }: Mod
 /** Sum of the kernels over the other atoms for the atoms that show their 3D feature. [batch, tokens, kernels] */
 function gatheredBasis(inputs: ModelInputs, basis: Value, { kernels }: ModelConfig): Value {
   const weights = ops.reshape(inputs.field("geometry_gathered"), ["batch", "atoms", 1, "atoms"]);
-  const square = inputs.recompute(ops.reshape(basis, ["batch", "atoms", "atoms", kernels]));
-  const sums = ops.matMul(weights, square);
+  const sums = ops.matMul(weights, ops.reshape(basis, ["batch", "atoms", "atoms", kernels]));
   return ops.pad(ops.reshape(sums, ["batch", "atoms", kernels]), 1, 1, 0, "tokens");
 }
 

@@ -13,8 +13,14 @@ export const BENCHMARK_METHODS: readonly BenchmarkMethod[] = [
   ...BASELINES,
 ];
 
-/** How the network of a method starts and what it sees; null for a method that is no network. */
-export function networkOf(method: BenchmarkMethod): { readonly pretrained: boolean; readonly mode: TaskMode } | null {
+/** How the network of a method starts, and what it sees. */
+export interface Network {
+  readonly pretrained: boolean;
+  readonly mode: TaskMode;
+}
+
+/** Null for a method that is no network. */
+export function networkOf(method: BenchmarkMethod): Network | null {
   const [start, mode = "2d"] = method.split(" ");
   if (start !== "pretrained" && start !== "scratch") return null;
   return { pretrained: start === "pretrained", mode: mode as TaskMode };

@@ -6,7 +6,13 @@ import type { SplitMethod } from "../data/task-split.js";
 import { ConfigError } from "../errors.js";
 import type { BaselineName } from "../train/baselines/baselines.js";
 import type { FinetuneOverrides } from "../train/task-settings.js";
-import { type BenchmarkCell, type BenchmarkMethod, benchmarkMarkdown, networkOf } from "./benchmark-table.js";
+import {
+  type BenchmarkCell,
+  type BenchmarkMethod,
+  benchmarkMarkdown,
+  type Network,
+  networkOf,
+} from "./benchmark-table.js";
 import { openTask, scoreBaselines } from "./finetune/score-baseline.js";
 import { finetune } from "./finetune.js";
 import type { PrepareOptions } from "./prepare.js";
@@ -119,8 +125,9 @@ async function computeCell(
   seed: number,
 ): Promise<Omit<BenchmarkCell, "settings">> {
   const began = performance.now();
-  const scores = networkOf(method)
-    ? await scoreNetwork(job, task, method, seed)
+  const network = networkOf(method);
+  const scores = network
+    ? await scoreNetwork(job, task, network, cellName(task, method, seed), seed)
     : await scoreSimple(job, task, method as BaselineName, seed);
   const { name, metric, unit } = task;
   const value = (part: "validation" | "test") => {
@@ -144,12 +151,11 @@ interface CellScores {
 async function scoreNetwork(
   job: BenchmarkJob,
   task: BenchmarkTask,
-  method: BenchmarkMethod,
+  { pretrained, mode }: Network,
+  name: string,
   seed: number,
 ): Promise<CellScores> {
-  const { pretrained = false, mode = "2d" } = networkOf(method) ?? {};
   const runsDir = join(job.outDir, "work");
-  const name = cellName(task, method, seed);
   // What a run that was cut short left behind.
   rmSync(join(runsDir, name), { recursive: true, force: true });
   const { data, parts } = await finetune({

@@ -6,7 +6,8 @@ import { RDKIT_VERSION } from "../chem/rdkit.js";
 import { connectivityKey } from "../chem/structure-key.js";
 import { CorpusWriter } from "../data/corpus-writer.js";
 import { MANIFEST_FILE, type Manifest, REJECTS_FILE } from "../data/manifest.js";
-import type { ReaderOptions } from "../data/readers/index.js";
+import { unpackMolecules } from "../data/packed-molecules.js";
+import type { ReaderOptions, ReadItem } from "../data/readers/index.js";
 import { ConfigError, DatasetError } from "../errors.js";
 import { completeConformers, describeConformers } from "./conformer-source.js";
 import type { FeaturizeSettings, PackedBatchResult } from "./featurize-batch.js";
@@ -107,7 +108,7 @@ export async function prepare(
   const { labels, reader } = await resolveInputs(inputs, options);
   const { hydrogens = false, perceiveBonds = false } = options;
   const conformers = options.conformers && completeConformers(options.conformers);
-  const excluded = await structuresOf(options.excludeStructures ?? [], workers, hydrogens);
+  const excluded = await structuresOf(options.excludeStructures ?? [], workers, hydrogens, options.signal);
   const settings = { labels, hydrogens, maxAtoms, perceiveBonds, ...(conformers && { conformers }) };
   const { shardSize } = options;
   const writer = new CorpusWriter(outDir, {
@@ -157,6 +158,25 @@ interface Tally {
   firstReject: string;
 }
 
+/** What becomes of each batch of records, in their order. */
+async function* featurized(
+  reading: InputReader,
+  workers: number,
+  settings: FeaturizeSettings,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<PackedBatchResult> {
+  const featurizer = await openFeaturizer(workers, settings);
+  try {
+    const run = (items: readonly ReadItem[]) => featurizer.runPacked(items);
+    for await (const result of mapOrdered(reading.batches(), run, featurizer.inFlight)) {
+      signal?.throwIfAborted();
+      yield result;
+    }
+  } finally {
+    await featurizer.close();
+  }
+}
+
 async function featurizeAll(
   reading: InputReader,
   writer: CorpusWriter,
@@ -165,16 +185,9 @@ async function featurizeAll(
   { onProgress, signal }: PrepareOptions,
 ): Promise<Tally> {
   const tally: Tally = { notes: {}, rejects: 0, firstReject: "" };
-  const featurizer = await openFeaturizer(workers, settings);
-  try {
-    const featurized = mapOrdered(reading.batches(), (items) => featurizer.runPacked(items), featurizer.inFlight);
-    for await (const result of featurized) {
-      signal?.throwIfAborted();
-      store(result, writer, tally);
-      onProgress?.({ ...reading.progress(), molecules: writer.size, rejects: tally.rejects });
-    }
-  } finally {
-    await featurizer.close();
+  for await (const result of featurized(reading, workers, settings, signal)) {
+    store(result, writer, tally);
+    onProgress?.({ ...reading.progress(), molecules: writer.size, rejects: tally.rejects });
   }
   return tally;
 }
@@ -184,22 +197,19 @@ async function structuresOf(
   files: readonly string[],
   workers: number,
   hydrogens: boolean,
+  signal: AbortSignal | undefined,
 ): Promise<ReadonlySet<string> | null> {
   if (files.length === 0) return null;
   const keys = new Set<string>();
-  const reading = new InputReader(files, { labels: [], reader: {} });
-  const featurizer = await openFeaturizer(workers, { labels: [], hydrogens, maxAtoms: Number.MAX_SAFE_INTEGER });
-  try {
-    for await (const { molecules } of mapOrdered(
-      reading.batches(),
-      (items) => featurizer.run(items),
-      featurizer.inFlight,
-    )) {
-      for (const { atomFeatures, bonds, bondFeatures } of molecules)
-        keys.add(connectivityKey(atomFeatures, bonds, bondFeatures));
-    }
-  } finally {
-    await featurizer.close();
+  const settings = { labels: [], hydrogens, maxAtoms: Number.MAX_SAFE_INTEGER };
+  for await (const { molecules } of featurized(
+    new InputReader(files, { labels: [], reader: {} }),
+    workers,
+    settings,
+    signal,
+  )) {
+    for (const { atomFeatures, bonds, bondFeatures } of unpackMolecules(molecules))
+      keys.add(connectivityKey(atomFeatures, bonds, bondFeatures));
   }
   if (keys.size === 0)
     throw new DatasetError(`${files.join(", ")}: expected structures to leave out, got none that can be read`);

@@ -7,7 +7,7 @@ import { BENCHMARK_METHODS, type BenchmarkMethod } from "../../tasks/benchmark-t
 import { labelTasks, MOLECULENET_SETS, moleculenetTasks } from "../../tasks/benchmark-tasks.js";
 import { METRICS } from "../../train/metrics.js";
 import type { FinetuneOverrides } from "../../train/task-settings.js";
-import { nameList, positiveInteger, positiveNumber, seedList, shareBelowOne } from "../arguments.js";
+import { given, nameList, positiveInteger, positiveNumber, seedList, shareBelowOne } from "../arguments.js";
 import { commandLine, printJson, printLines, printRemark } from "../output.js";
 import { addReadingOptions, type ReadingFlags, readingOptions } from "../reading-options.js";
 import { listenForStop } from "../stop-request.js";
@@ -129,11 +129,7 @@ interface Table {
 async function compare(flags: Omit<BenchmarkFlags, "metric" | "conformers">, table: Table): Promise<void> {
   const stop = listenForStop("ending; finished results are kept");
   const { epochs, patience, batchSize, learningRate, layerDecay, dropout } = flags;
-  const training = Object.fromEntries(
-    Object.entries({ epochs, patience, batchSize, learningRate, layerDecay, dropout }).filter(
-      ([, value]) => value !== undefined,
-    ),
-  ) as FinetuneOverrides;
+  const training: FinetuneOverrides = given({ epochs, patience, batchSize, learningRate, layerDecay, dropout });
   const simple = ["scratch", "random forest", "gradient boosting"] as const;
   try {
     const summary = await runBenchmark({

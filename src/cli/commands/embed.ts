@@ -4,7 +4,7 @@ import { TASK_MODES, type TaskMode } from "../../model/task-graphs.js";
 import { type EmbedJob, type EmbedSummary, embed } from "../../tasks/embed.js";
 import { POOLINGS, type Pooling } from "../../tasks/inference/embedding.js";
 import { TABLE_FORMATS, type TableFormat } from "../../tasks/inference/table-writer.js";
-import { positiveInteger, wholeNumber } from "../arguments.js";
+import { given, positiveInteger, wholeNumber } from "../arguments.js";
 import { addInputOptions, countingProgress, type InputFlags, readerOf, remarkOnInference } from "../input-options.js";
 import { printJson } from "../output.js";
 
@@ -65,8 +65,8 @@ async function runEmbed(inputs: readonly string[], flags: EmbedFlags, command: C
   if (flags.json && flags.out === undefined) command.error("error: --json needs --out, as the table goes to stdout");
   const progress = countingProgress("embed", flags.quiet || flags.out === undefined ? "silent" : undefined);
   const { model, out, format, rejects, layer, pool, mode, hydrogens, maxAtoms, threads, workers } = flags;
-  const given = { format, rejects, layer, mode, hydrogens, maxAtoms, threads, workers, reader: readerOf(flags) };
-  const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const reader = readerOf(flags);
+  const options = given({ format, rejects, layer, mode, hydrogens, maxAtoms, threads, workers, reader });
   const job: EmbedJob = { model, inputs, out: out ?? null, pool, ...options };
   let summary: EmbedSummary;
   try {

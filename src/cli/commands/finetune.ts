@@ -9,6 +9,7 @@ import { BASELINES } from "../../train/baselines/baselines.js";
 import { METRICS } from "../../train/metrics.js";
 import type { FinetuneOverrides, Freeze } from "../../train/task-settings.js";
 import {
+  given,
   integer,
   nameList,
   nonNegativeNumber,
@@ -165,13 +166,6 @@ function addTrainingOptions(command: Command): void {
       "conformers whose predictions are averaged, 3d and both (default: 8)",
       positiveInteger,
     );
-}
-
-/** Only what was given, so that nothing overrides a default. */
-function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
 }
 
 function splitOf(flags: FinetuneFlags): FinetuneJob["split"] {

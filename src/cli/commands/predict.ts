@@ -1,7 +1,7 @@
 // moleblend predict: molecules through fine-tuned models.
 import { type Command, Option } from "commander";
 import { FAR_SIMILARITY, type PredictJob, type PredictSummary, predict } from "../../tasks/predict.js";
-import { nameList, nonNegativeNumber, positiveInteger, wholeNumber } from "../arguments.js";
+import { given, nameList, nonNegativeNumber, positiveInteger, wholeNumber } from "../arguments.js";
 import { addInputOptions, countingProgress, type InputFlags, readerOf, remarkOnInference } from "../input-options.js";
 import { printJson } from "../output.js";
 
@@ -61,8 +61,7 @@ async function runPredict(inputs: readonly string[], flags: PredictFlags, comman
   const progress = countingProgress("predict", flags.quiet || flags.out === undefined ? "silent" : undefined);
   const { model: models, out, format, rejects, samples, farSimilarity, threads, workers } = flags;
   const reader = readerOf(flags);
-  const given = { format, rejects, samples, farSimilarity, threads, workers, reader };
-  const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const options = given({ format, rejects, samples, farSimilarity, threads, workers, reader });
   const job: PredictJob = { models, inputs, out: out ?? null, similarity: flags.similarity, ...options };
   let summary: PredictSummary;
   try {

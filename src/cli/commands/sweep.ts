@@ -5,7 +5,7 @@ import { PRESETS } from "../../model/config.js";
 import { TASK_MODES, type TaskMode } from "../../model/task-graphs.js";
 import { type SweepSummary, sweep } from "../../tasks/sweep.js";
 import { METRICS } from "../../train/metrics.js";
-import { integer, nameList, positiveInteger, wholeNumber } from "../arguments.js";
+import { integer, nameList, positiveInteger, seedList } from "../arguments.js";
 import { UsageError } from "../failure.js";
 import { alignColumns, commandLine, printJson, printLines, printRemark } from "../output.js";
 import { packageVersion } from "../package-root.js";
@@ -31,8 +31,6 @@ interface SweepFlags extends ReadingFlags {
   readonly quiet?: true;
   readonly json?: true;
 }
-
-const seedList = (text: string) => nameList(text).map(wholeNumber);
 
 export function addSweepCommand(program: Command): void {
   const command = program
