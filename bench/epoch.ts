@@ -1,56 +1,116 @@
-// Data side of an epoch over growing parts of one corpus: time and memory must not depend on its size but by its length.
+// Data side of an epoch of corpora of growing size, each in a process of its own: time must grow with the size, memory must not.
 
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { planBatches } from "../src/data/batches.js";
-import { openCorpus } from "../src/data/corpus.js";
+import { type Corpus, openCorpus } from "../src/data/corpus.js";
+import { CorpusWriter } from "../src/data/corpus-writer.js";
+import { packMolecules } from "../src/data/packed-molecules.js";
+import { splitCorpus } from "../src/data/split.js";
 import { loadBatches } from "../src/train/batch-loader.js";
 import { pretrainSettings } from "../src/train/settings.js";
 import { peakMemoryMB, report } from "./measure.js";
 
-const [dir, ...sizes] = process.argv.slice(2);
-if (!dir) {
+/** Asks a process of this script for one epoch instead of all of them. */
+const ONE_EPOCH = "--one-epoch";
+const SIZES = [10_000, 100_000, 1_000_000];
+const WORKERS = 2;
+const SEED = 1;
+/** Molecules that are copied at a time. */
+const PACKET = 1024;
+
+interface Epoch {
+  readonly size: number;
+  readonly seconds: number;
+  /** Of them, until the first batch is asked for. */
+  readonly planSeconds: number;
+  readonly moleculesPerSecond: number;
+  readonly peakMemoryMB: number;
+}
+
+async function oneEpoch(dir: string): Promise<Epoch> {
+  const start = performance.now();
+  const elapsed = () => (performance.now() - start) / 1000;
+  const settings = pretrainSettings("base");
+  const corpus = await openCorpus(dir);
+  const { train } = splitCorpus(corpus.structureKeys, { validation: 0 }, SEED);
+  const { batches } = planBatches(train, corpus.atomCounts, settings.batches, SEED, 0);
+  const planSeconds = elapsed();
+  const recipe = {
+    blend: settings.blend,
+    target: settings.model.geometryTarget,
+    // Dropout multipliers belong to the model, and cost the same for every corpus.
+    dropout: [],
+    droppath: settings.droppath,
+  };
+  function* orders() {
+    let number = 0;
+    for (const molecules of batches) yield { molecules, labels: [number++] };
+  }
+  for await (const _ of loadBatches(orders(), { corpusDir: dir, recipe, seed: SEED, workers: WORKERS }));
+  const seconds = elapsed();
+  const size = train.length;
+  return { size, seconds, planSeconds, moleculesPerSecond: size / seconds, peakMemoryMB: peakMemoryMB() };
+}
+
+/** Writes a corpus of `size` molecules from all over another one. */
+function writePart(corpus: Corpus, size: number, dir: string): void {
+  const writer = new CorpusWriter(dir);
+  const stride = corpus.size / size;
+  for (let begin = 0; begin < size; begin += PACKET) {
+    const length = Math.min(PACKET, size - begin);
+    const molecules = Array.from({ length }, (_, i) => corpus.get(Math.floor((begin + i) * stride), []));
+    writer.appendPacked(packMolecules(molecules, []));
+  }
+  writer.finish({ sources: [], rdkitVersion: corpus.manifest.rdkitVersion, options: {}, notes: {} });
+}
+
+function epochOf(corpus: Corpus, size: number): Epoch {
+  const folder = mkdtempSync(join(tmpdir(), "moleblend-epoch-"));
+  try {
+    const dir = join(folder, "corpus");
+    writePart(corpus, size, dir);
+    const script = fileURLToPath(import.meta.url);
+    const answer = execFileSync(process.execPath, [script, ONE_EPOCH, dir], { stdio: ["ignore", "pipe", "inherit"] });
+    return JSON.parse(answer.toString());
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Slope of the line of least squares through points. */
+function slope(xs: readonly number[], ys: readonly number[]): number {
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [mx, my] = [mean(xs), mean(ys)];
+  return mean(xs.map((x, i) => (x - mx) * (ys[i] - my))) / mean(xs.map((x) => (x - mx) ** 2));
+}
+
+async function main(dir: string, sizes: readonly number[]): Promise<void> {
+  const corpus = await openCorpus(dir);
+  const epochs: Epoch[] = [];
+  for (const size of sizes.filter((n) => n <= corpus.size)) {
+    const epoch = epochOf(corpus, size);
+    epochs.push(epoch);
+    report("epoch, data side", { ...epoch });
+  }
+  corpus.close();
+  if (epochs.length < 2) return;
+  const [counts, seconds] = [epochs.map(({ size }) => size), epochs.map((epoch) => epoch.seconds)];
+  const peaks = epochs.map((epoch) => epoch.peakMemoryMB);
+  report("epoch, data side: growth", {
+    exponentOfTime: slope(counts.map(Math.log), seconds.map(Math.log)),
+    peakGrowth: peaks[peaks.length - 1] / peaks[0] - 1,
+    peakBytesPerMolecule: slope(counts, peaks) * 2 ** 20,
+  });
+}
+
+const [dir, ...rest] = process.argv.slice(2);
+if (dir === ONE_EPOCH) console.log(JSON.stringify(await oneEpoch(rest[0])));
+else if (dir) await main(dir, rest.length > 0 ? rest.map(Number) : SIZES);
+else {
   console.error("usage: node dist/bench/epoch.js CORPUS [SIZE ...]   (CORPUS: a folder made by `moleblend prepare`)");
   process.exit(2);
 }
-const corpus = await openCorpus(dir);
-const settings = pretrainSettings("base");
-const recipe = {
-  blend: settings.blend,
-  target: settings.model.geometryTarget,
-  // Dropout multipliers belong to the model, and cost the same for every corpus.
-  dropout: [],
-  droppath: settings.droppath,
-};
-const points: { readonly size: number; readonly seconds: number }[] = [];
-for (const size of (sizes.length > 0 ? sizes.map(Number) : [10_000, 100_000, 1_000_000]).filter(
-  (n) => n <= corpus.size,
-)) {
-  const start = performance.now();
-  const stride = corpus.size / size;
-  const molecules = Int32Array.from({ length: size }, (_, i) => Math.floor(i * stride));
-  const { batches } = planBatches(molecules, corpus.atomCounts, settings.batches, 1, 0);
-  const planned = (performance.now() - start) / 1000;
-  const source = loadBatches(
-    batches.map((members, i) => ({ molecules: members, labels: [i] })),
-    { corpusDir: dir, recipe, seed: 1, workers: 2 },
-  );
-  for await (const _ of source);
-  const seconds = (performance.now() - start) / 1000;
-  points.push({ size, seconds });
-  report("epoch, data side", {
-    size,
-    seconds,
-    planSeconds: planned,
-    moleculesPerSecond: size / seconds,
-    peakMemoryMB: peakMemoryMB(),
-  });
-}
-if (points.length > 1) {
-  const logs = points.map(({ size, seconds }) => ({ x: Math.log(size), y: Math.log(seconds) }));
-  const mean = (pick: (point: { x: number; y: number }) => number) =>
-    logs.reduce((sum, point) => sum + pick(point), 0) / logs.length;
-  const [mx, my] = [mean(({ x }) => x), mean(({ y }) => y)];
-  const slope =
-    logs.reduce((sum, { x, y }) => sum + (x - mx) * (y - my), 0) / logs.reduce((sum, { x }) => sum + (x - mx) ** 2, 0);
-  report("epoch, data side: exponent of time in size", { exponent: slope });
-}
-corpus.close();

@@ -34,8 +34,8 @@ export {
   type Reject,
 } from "./chem/molecule.js";
 export { loadRdkit, type Rdkit } from "./chem/rdkit.js";
-export { type BatchOptions, type BatchPlan, planBatches } from "./data/batches.js";
-export { Corpus, type OpenCorpusOptions, openCorpus } from "./data/corpus.js";
+export { BatchList, type BatchOptions, type BatchPlan, planBatches } from "./data/batches.js";
+export { Corpus, openCorpus } from "./data/corpus.js";
 export { FIELDS, type Field, type FieldName, type FieldType } from "./data/fields.js";
 export { isCorpus, type Manifest, readManifest } from "./data/manifest.js";
 export {

@@ -38,7 +38,7 @@ export interface Molecule {
   readonly labels: Readonly<Record<string, number>>;
 }
 
-export function atomCount(molecule: Molecule): number {
+export function atomCount(molecule: Pick<Molecule, "atomFeatures">): number {
   return molecule.atomFeatures.length / ATOM_FEATURES.length;
 }
 

@@ -2,6 +2,7 @@
 
 import { ConfigError } from "../errors.js";
 import { Random } from "../random.js";
+import { ColumnBuffer } from "./column-buffer.js";
 
 /** T is the padded number of tokens of a batch: its largest molecule and the graph token. B is its molecules. */
 export interface BatchOptions {
@@ -17,10 +18,41 @@ export interface BatchOptions {
   readonly fixed?: number;
 }
 
+/** Molecule numbers of each batch. Memory: 4 bytes a molecule and 8 a batch, however many batches there are. */
+export class BatchList {
+  /**
+   * @param molecules those of one batch after another
+   * @param starts where each batch begins among them, and the end of the last. [batches + 1]
+   * @param order places of the batches in `starts`, in the order of their use. [batches]
+   */
+  constructor(
+    private readonly molecules: Int32Array,
+    private readonly starts: Int32Array,
+    private readonly order: Int32Array,
+  ) {}
+
+  /** Number of batches. */
+  get length(): number {
+    return this.order.length;
+  }
+
+  /** The batch used at a place, in memory of its own. @throws RangeError beyond the last */
+  at(place: number): Int32Array {
+    if (!(place >= 0 && place < this.length)) {
+      throw new RangeError(`batch: expected a number below ${this.length}, got ${place}`);
+    }
+    const batch = this.order[place];
+    return this.molecules.slice(this.starts[batch], this.starts[batch + 1]);
+  }
+
+  *[Symbol.iterator](): Generator<Int32Array> {
+    for (let place = 0; place < this.length; place++) yield this.at(place);
+  }
+}
+
 /** The batches of one epoch. */
 export interface BatchPlan {
-  /** Molecule numbers of each batch. */
-  readonly batches: readonly Int32Array[];
+  readonly batches: BatchList;
   /** Tokens of molecules, graph tokens included, over B·T of all batches. 1 = nothing is padded. */
   readonly tokenEfficiency: number;
   /** The same for pairs: sum of (atoms + 1)² over B·T². */
@@ -47,15 +79,22 @@ export function planBatches(
 ): BatchPlan {
   checkOptions(options);
   const random = Random.fromSeed(seed).split("batches", epoch);
-  const order = random.split("molecules").shuffle(Int32Array.from(molecules));
-  if (options.fixed !== undefined) return measure(cutFixed(order, options.fixed), atomCounts, options);
-  const batches: Int32Array[] = [];
-  const window = options.window ?? DEFAULT_WINDOW;
-  for (let start = 0; start < order.length; start += window) {
-    const sorted = sortBySize(order.subarray(start, start + window), atomCounts);
-    cutByBudget(sorted, atomCounts, options, batches);
+  const list = random.split("molecules").shuffle(Int32Array.from(molecules));
+  const { fixed, window = DEFAULT_WINDOW } = options;
+  const starts = new ColumnBuffer((length) => new Int32Array(length));
+  if (fixed !== undefined) for (let at = 0; at < list.length; at += fixed) starts.append([at]);
+  else {
+    for (let begin = 0; begin < list.length; begin += window) {
+      const end = Math.min(list.length, begin + window);
+      sortBySize(list.subarray(begin, end), atomCounts);
+      cutByBudget(list, begin, end, atomCounts, options, starts);
+    }
   }
-  return measure(random.split("order").shuffle(batches), atomCounts, options);
+  const order = Int32Array.from({ length: starts.length }, (_, batch) => batch);
+  if (fixed === undefined) random.split("order").shuffle(order);
+  starts.append([list.length]);
+  const ends = starts.view().slice();
+  return { batches: new BatchList(list, ends, order), ...measure(list, ends, atomCounts, options) };
 }
 
 function checkOptions(options: BatchOptions): void {
@@ -72,62 +111,64 @@ function checkOptions(options: BatchOptions): void {
   }
 }
 
-/** Ascending in size; molecules of one size keep their shuffled order. */
-function sortBySize(molecules: Int32Array, atomCounts: Uint16Array): Int32Array {
+/** Sorts in place, ascending in size; molecules of one size keep their shuffled order. */
+function sortBySize(molecules: Int32Array, atomCounts: Uint16Array): void {
   const count = molecules.length;
-  const sortable = Float64Array.from(molecules, (molecule, at) => atomCounts[molecule] * count + at).sort();
-  return Int32Array.from(sortable, (value) => molecules[value % count]);
+  const shuffled = molecules.slice();
+  const sortable = new Float64Array(count);
+  for (let at = 0; at < count; at++) sortable[at] = atomCounts[shuffled[at]] * count + at;
+  sortable.sort();
+  for (let at = 0; at < count; at++) molecules[at] = shuffled[sortable[at] % count];
 }
 
+/** Appends where the batches of one sorted window begin. */
 function cutByBudget(
-  sorted: Int32Array,
+  list: Int32Array,
+  windowBegin: number,
+  windowEnd: number,
   atomCounts: Uint16Array,
   { maxPairs = Infinity, maxTokens = Infinity, maxMolecules = Infinity }: BatchOptions,
-  batches: Int32Array[],
+  starts: ColumnBuffer<Int32Array<ArrayBuffer>>,
 ): void {
-  let begin = 0;
-  for (let at = 0; at < sorted.length; at++) {
+  let begin = windowBegin;
+  starts.append([begin]);
+  for (let at = windowBegin; at < windowEnd; at++) {
     // Sorted ascending, so the newest molecule sets the padded size.
-    const tokens = atomCounts[sorted[at]] + 1;
+    const tokens = atomCounts[list[at]] + 1;
     const size = at - begin + 1;
     const fits = size * tokens * tokens <= maxPairs && size * tokens <= maxTokens && size <= maxMolecules;
     if (fits || size === 1) continue;
-    batches.push(sorted.slice(begin, at));
     begin = at;
+    starts.append([begin]);
   }
-  if (begin < sorted.length) batches.push(sorted.slice(begin));
 }
 
-function cutFixed(order: Int32Array, size: number): Int32Array[] {
-  const batches: Int32Array[] = [];
-  for (let at = 0; at < order.length; at += size) batches.push(order.slice(at, at + size));
-  return batches;
-}
-
-function measure(batches: readonly Int32Array[], atomCounts: Uint16Array, options: BatchOptions): BatchPlan {
-  const { maxPairs = Infinity, maxTokens = Infinity } = options;
+function measure(
+  list: Int32Array,
+  starts: Int32Array,
+  atomCounts: Uint16Array,
+  { maxPairs = Infinity, maxTokens = Infinity, fixed }: BatchOptions,
+): Omit<BatchPlan, "batches"> {
   let tokens = 0;
   let pairs = 0;
   let paddedTokens = 0;
   let paddedPairs = 0;
   let overBudget = 0;
-  for (const batch of batches) {
+  for (let batch = 0; batch < starts.length - 1; batch++) {
+    const size = starts[batch + 1] - starts[batch];
     let largest = 0;
-    for (const molecule of batch) {
-      const own = atomCounts[molecule] + 1;
+    for (let at = starts[batch]; at < starts[batch + 1]; at++) {
+      const own = atomCounts[list[at]] + 1;
       tokens += own;
       pairs += own * own;
       largest = Math.max(largest, own);
     }
-    paddedTokens += batch.length * largest;
-    paddedPairs += batch.length * largest * largest;
-    if (options.fixed === undefined && batch.length === 1 && (largest > maxTokens || largest * largest > maxPairs)) {
-      overBudget++;
-    }
+    paddedTokens += size * largest;
+    paddedPairs += size * largest * largest;
+    if (fixed === undefined && size === 1 && (largest > maxTokens || largest * largest > maxPairs)) overBudget++;
   }
   const ratio = (used: number, padded: number) => (padded > 0 ? used / padded : 1);
   return {
-    batches,
     tokenEfficiency: ratio(tokens, paddedTokens),
     pairEfficiency: ratio(pairs, paddedPairs),
     overBudget,

@@ -29,7 +29,7 @@ import {
   sha256,
 } from "./manifest.js";
 import { type PackedMolecules, packedCount, packMolecules } from "./packed-molecules.js";
-import { IndexBuilder, SHARD_COLUMNS, ShardBuilder } from "./shard-format.js";
+import { INDEX_COLUMNS, IndexBuilder, SHARD_COLUMNS, ShardBuilder } from "./shard-format.js";
 
 export interface CorpusWriterOptions {
   readonly labels?: readonly string[];
@@ -193,7 +193,7 @@ function checkOptions(labels: readonly string[], shardSize: number): void {
   if (!Number.isInteger(shardSize) || shardSize < 1) {
     throw new ConfigError(`shardSize: expected a positive integer, got ${shardSize}`);
   }
-  const taken = new Set<string>([...SHARD_COLUMNS, "atoms", "has3d"]);
+  const taken = new Set([...Object.keys(SHARD_COLUMNS), ...Object.keys(INDEX_COLUMNS)]);
   for (const label of labels) {
     if (taken.has(label)) {
       throw new ConfigError(`label ${JSON.stringify(label)}: expected a name that is neither repeated nor a column`);

@@ -1,61 +1,58 @@
 // A corpus on disk, opened for reading: sizes, keys and labels of all molecules, and any molecule by number.
 
-import { join } from "node:path";
-import type { RecordBatch } from "apache-arrow";
 import type { Molecule } from "../chem/molecule.js";
 import { ConfigError, DatasetError } from "../errors.js";
+import { type ColumnPlace, locateColumns } from "./arrow-columns.js";
+import type { NumberArray } from "./column-buffer.js";
 import { type Manifest, readManifest } from "./manifest.js";
-import { INDEX_COLUMNS } from "./shard-format.js";
-import { decodeTable, FilePool, openShard, readMolecule, readVerified, type Shard } from "./shard-reader.js";
+import { INDEX_COLUMNS, LABEL_TYPE } from "./shard-format.js";
+import { type MoleculeArrays, openShard, readArrays, readText, type Shard } from "./shard-reader.js";
+import { FilePool, verifyFile } from "./stored-file.js";
 
-export interface OpenCorpusOptions {
-  /**
-   * Bytes of shards that may stay in memory; 256 MiB by default. Shards beyond it are read molecule by molecule from
-   * their files, so that shuffled access neither fills the memory nor reads whole shards again and again.
-   */
-  readonly memoryBudget?: number;
+interface Index {
+  readonly path: string;
+  readonly columns: Readonly<Record<string, ColumnPlace>>;
 }
 
-const DEFAULT_MEMORY_BUDGET = 256 * 2 ** 20;
-
-/** Molecules in the order of the inputs they came from, numbered from 0. */
+/**
+ * Molecules in the order of the inputs they came from, numbered from 0. Memory: the columns that were asked for, of
+ * 2, 8, 1 and (a label) 8 bytes a molecule; molecules are read from the files one by one.
+ */
 export class Corpus {
-  /** Atoms of each molecule. [size] */
-  readonly atomCounts: Uint16Array;
-  /** Structure key of each molecule as a number; conformers of one structure share it. [size] */
-  readonly structureKeys: BigUint64Array;
-  /** 1 where a molecule has coordinates. [size] */
-  readonly has3d: Uint8Array;
-  private readonly labelColumns: ReadonlyMap<string, Float64Array>;
+  private readonly loaded = new Map<string, NumberArray>();
   private readonly shardStarts: Uint32Array;
   private readonly shards: (Shard | undefined)[] = [];
-  private readonly files = new FilePool();
-  private freeMemory: number;
 
   constructor(
     readonly dir: string,
     readonly manifest: Manifest,
-    index: RecordBatch,
-    memoryBudget: number,
+    private readonly index: Index,
+    private readonly files: FilePool,
   ) {
-    // Copies, so that the index file is not kept alive as a whole and every column is aligned.
-    const column = (name: string) => index.getChild(name)?.toArray();
-    this.atomCounts = Uint16Array.from(column("atoms") as Uint16Array);
-    this.structureKeys = BigUint64Array.from(column("structureKey") as BigUint64Array);
-    this.has3d = Uint8Array.from(column("has3d") as Uint8Array);
-    this.labelColumns = new Map(
-      manifest.labels.map((name) => [name, Float64Array.from(column(name) as Float64Array)] as const),
-    );
     this.shardStarts = new Uint32Array(manifest.shards.length + 1);
     for (const [at, shard] of manifest.shards.entries()) {
       this.shardStarts[at + 1] = this.shardStarts[at] + shard.rows;
     }
-    this.freeMemory = memoryBudget;
   }
 
   /** Number of molecules. */
   get size(): number {
-    return this.atomCounts.length;
+    return this.manifest.counts.molecules;
+  }
+
+  /** Atoms of each molecule. [size] */
+  get atomCounts(): Uint16Array {
+    return this.column("atoms", (length) => new Uint16Array(length));
+  }
+
+  /** Structure key of each molecule as a number; conformers of one structure share it. [size] */
+  get structureKeys(): BigUint64Array<ArrayBuffer> {
+    return this.column("structureKey", (length) => new BigUint64Array(length));
+  }
+
+  /** 1 where a molecule has coordinates. [size] */
+  get has3d(): Uint8Array {
+    return this.column("has3d", (length) => new Uint8Array(length));
   }
 
   get labelNames(): readonly string[] {
@@ -64,49 +61,68 @@ export class Corpus {
 
   /** A label of every molecule, NaN where missing. [size] @throws ConfigError for a label the corpus does not have */
   labelColumn(name: string): Float64Array {
-    const column = this.labelColumns.get(name);
-    if (column) return column;
+    if (this.labelNames.includes(name)) return this.column(name, (length) => new Float64Array(length));
     const known = this.labelNames.length > 0 ? this.labelNames.join(", ") : "no labels";
     throw new ConfigError(`label ${JSON.stringify(name)}: expected one of the corpus ${this.dir} (${known})`);
   }
 
   /**
    * Molecule by number; its arrays own their memory.
+   * @param labels those it comes with; their columns are read as a whole
    * @throws RangeError outside the corpus
    * @throws DatasetError when its shard is missing or damaged
    */
-  get(index: number): Molecule {
-    if (!(index >= 0 && index < this.size)) {
-      throw new RangeError(`${this.dir}: expected a molecule number below ${this.size}, got ${index}`);
-    }
-    const at = this.shardOf(index);
-    this.shards[at] ??= this.load(at);
-    const labels: Record<string, number> = {};
-    for (const [name, column] of this.labelColumns) labels[name] = column[index];
-    return readMolecule(this.shards[at], index - this.shardStarts[at], labels, this.files);
+  get(index: number, labels = this.labelNames): Molecule {
+    const { shard, row } = this.find(index);
+    return {
+      name: readText(shard, "name", row, this.files),
+      ...readArrays(shard, row, this.files),
+      structureKey: readText(shard, "structureKey", row, this.files),
+      labels: Object.fromEntries(labels.map((name) => [name, this.labelColumn(name)[index]])),
+    };
+  }
+
+  /** What batches need of a molecule; throws as `get` does. */
+  arrays(index: number): MoleculeArrays {
+    const { shard, row } = this.find(index);
+    return readArrays(shard, row, this.files);
+  }
+
+  /** Name of a molecule; throws as `get` does. */
+  nameOf(index: number): string {
+    const { shard, row } = this.find(index);
+    return readText(shard, "name", row, this.files);
   }
 
   /** Reads and checks every shard. @throws DatasetError for the first that is missing or damaged */
   verify(): void {
-    for (let at = 0; at < this.manifest.shards.length; at++) this.shards[at] ??= this.load(at);
+    for (let at = 0; at < this.manifest.shards.length; at++) this.openedShard(at);
   }
 
-  /** Closes files and frees shards; the corpus may be used again afterwards. */
+  /** Closes its files; the corpus may be used again afterwards, and checks its shards anew. */
   close(): void {
     this.files.close();
-    for (const shard of this.shards) this.freeMemory += shard?.resident?.length ?? 0;
     this.shards.length = 0;
   }
 
-  private load(at: number): Shard {
-    const stored = this.manifest.shards[at];
-    const resident = stored.bytes <= this.freeMemory;
-    const shard = openShard(this.dir, stored, resident);
-    if (resident) this.freeMemory -= stored.bytes;
-    return shard;
+  private column<T extends NumberArray>(name: string, allocate: (length: number) => T): T {
+    const known = this.loaded.get(name);
+    if (known) return known as T;
+    const values = allocate(this.size);
+    this.files.read(this.index.path, values, this.index.columns[name].values);
+    this.loaded.set(name, values);
+    return values;
   }
 
-  private shardOf(index: number): number {
+  private openedShard(at: number): Shard {
+    this.shards[at] ??= openShard(this.dir, this.manifest.shards[at], this.files);
+    return this.shards[at];
+  }
+
+  private find(index: number): { readonly shard: Shard; readonly row: number } {
+    if (!(index >= 0 && index < this.size)) {
+      throw new RangeError(`${this.dir}: expected a molecule number below ${this.size}, got ${index}`);
+    }
     let low = 0;
     let high = this.shardStarts.length - 2;
     while (low < high) {
@@ -114,7 +130,7 @@ export class Corpus {
       if (this.shardStarts[middle] <= index) low = middle;
       else high = middle - 1;
     }
-    return low;
+    return { shard: this.openedShard(low), row: index - this.shardStarts[low] };
   }
 }
 
@@ -122,14 +138,20 @@ export class Corpus {
  * Opens the corpus in a folder. Its index is checked now, each shard when a molecule of it is first read.
  * @throws DatasetError when the folder is no finished corpus, of another schema version, or damaged
  */
-export async function openCorpus(dir: string, options: OpenCorpusOptions = {}): Promise<Corpus> {
+export async function openCorpus(dir: string): Promise<Corpus> {
   const manifest = readManifest(dir);
-  const path = join(dir, manifest.index.file);
-  const bytes = readVerified(dir, manifest.index);
-  const index = decodeTable(path, bytes, manifest.counts.molecules, [...INDEX_COLUMNS, ...manifest.labels]);
   const rows = manifest.shards.reduce((sum, shard) => sum + shard.rows, 0);
   if (rows !== manifest.counts.molecules) {
     throw new DatasetError(`${dir}: expected ${manifest.counts.molecules} molecules, got shards with ${rows}`);
   }
-  return new Corpus(dir, manifest, index, options.memoryBudget ?? DEFAULT_MEMORY_BUDGET);
+  const files = new FilePool();
+  try {
+    const path = verifyFile(dir, manifest.index, files);
+    const labels = Object.fromEntries(manifest.labels.map((name) => [name, LABEL_TYPE]));
+    const columns = locateColumns(path, files, rows, { ...INDEX_COLUMNS, ...labels });
+    return new Corpus(dir, manifest, { path, columns }, files);
+  } catch (error) {
+    files.close();
+    throw error;
+  }
 }

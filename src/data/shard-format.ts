@@ -23,11 +23,19 @@ import { ColumnBuffer, type NumberArray } from "./column-buffer.js";
 import { CORPUS_FORMAT, CORPUS_VERSION } from "./manifest.js";
 import { KEY_BYTES, type PackedMolecules } from "./packed-molecules.js";
 
-/** Columns of every shard; label columns follow. All but `positions` have no nulls. */
-export const SHARD_COLUMNS = ["name", "structureKey", "atomFeatures", "bonds", "bondFeatures", "positions"] as const;
-export type ShardColumn = (typeof SHARD_COLUMNS)[number];
-/** Columns of the index; label columns follow. */
-export const INDEX_COLUMNS = ["atoms", "structureKey", "has3d"] as const;
+/** Columns of every shard and their types; label columns follow. All but `positions` have no nulls. */
+export const SHARD_COLUMNS = {
+  name: "Utf8",
+  structureKey: "Utf8",
+  atomFeatures: "List<Uint8>",
+  bonds: "List<Uint16>",
+  bondFeatures: "List<Uint8>",
+  positions: "List<Float32>",
+} as const;
+export type ShardColumn = keyof typeof SHARD_COLUMNS;
+/** Columns of the index and their types; label columns follow. */
+export const INDEX_COLUMNS = { atoms: "Uint16", structureKey: "Uint64", has3d: "Uint8" } as const;
+export const LABEL_TYPE = "Float64";
 
 interface NamedData {
   readonly name: string;

@@ -32,10 +32,7 @@ export function splitCorpus(keys: BigUint64Array, fractions: SplitFractions, see
   }
   const ranks = structureRanks(keys, seed);
   // All rows of a structure have one rank, so cutting between ranks never divides a structure.
-  const distinct = ranks
-    .slice()
-    .sort()
-    .filter((rank, at, sorted) => at === 0 || rank !== sorted[at - 1]);
+  const distinct = distinctSorted(ranks.slice());
   const count = (share: number, available: number) =>
     share > 0 && available > 1 ? Math.min(available - 1, Math.max(1, Math.round(share * distinct.length))) : 0;
   const tests = count(test, distinct.length);
@@ -61,8 +58,20 @@ function structureRanks(keys: BigUint64Array, seed: number): Float64Array {
   return ranks;
 }
 
+/** Sorts in place; the distinct values, ascending, are a view of the same memory. */
+function distinctSorted(values: Float64Array): Float64Array {
+  values.sort();
+  let count = 0;
+  for (let at = 0; at < values.length; at++) {
+    if (count === 0 || values[at] !== values[count - 1]) values[count++] = values[at];
+  }
+  return values.subarray(0, count);
+}
+
 function rowsWhere(ranks: Float64Array, wanted: (rank: number) => boolean): Int32Array {
-  const rows: number[] = [];
-  for (let row = 0; row < ranks.length; row++) if (wanted(ranks[row])) rows.push(row);
-  return Int32Array.from(rows);
+  let count = 0;
+  for (const rank of ranks) if (wanted(rank)) count++;
+  const rows = new Int32Array(count);
+  for (let row = 0, at = 0; row < ranks.length; row++) if (wanted(ranks[row])) rows[at++] = row;
+  return rows;
 }

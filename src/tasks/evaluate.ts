@@ -94,7 +94,7 @@ async function evaluateCorpus(
   const { metrics, perTarget, seeds } = scoreMembers(taskModel, members, labels);
   const uncalibrated = meanAndSpread(members, []);
   if (job.out !== undefined) {
-    const rows = Array.from(entries, ([row]) => corpus.get(row).name);
+    const rows = Array.from(entries, ([row]) => corpus.nameOf(row));
     const calibrated = applyCalibration(task, description.calibration, uncalibrated);
     const predictions = { ...uncalibrated, calibrated };
     writeFileSync(job.out, predictionsCsv(targets, task, { names: rows, labels, predictions }));

@@ -79,9 +79,10 @@ function* epochOrders(
   });
   const options = { maxMolecules: batchSize, window: WINDOW_BATCHES * batchSize };
   const { batches } = planBatches(rows, corpus.atomCounts, options, seed, epoch);
-  for (const [index, molecules] of batches.entries()) {
+  let index = 0;
+  for (const molecules of batches) {
     const owners = Int32Array.from(molecules, (row) => entryOf.get(row) as number);
-    yield { molecules, entries: owners, labels: ["train", epoch, index] };
+    yield { molecules, entries: owners, labels: ["train", epoch, index++] };
   }
 }
 

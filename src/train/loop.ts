@@ -1,7 +1,7 @@
 // The pretraining loop: batches in, updates out; logs, evaluations and checkpoints on the way.
 
 import type { BatchTensors } from "../blend/tensors.js";
-import { planBatches } from "../data/batches.js";
+import { type BatchList, planBatches } from "../data/batches.js";
 import type { Corpus } from "../data/corpus.js";
 import { splitCorpus } from "../data/split.js";
 import { CheckpointError, ConfigError } from "../errors.js";
@@ -71,14 +71,11 @@ interface Position {
 }
 
 /** Every batch from a position on, for ever; epoch and place address the random stream. */
-function* batchOrders(
-  plan: (epoch: number) => readonly Int32Array[],
-  from: Position,
-): Generator<BatchOrder & Position> {
+function* batchOrders(plan: (epoch: number) => BatchList, from: Position): Generator<BatchOrder & Position> {
   for (let epoch = from.epoch, first = from.batchInEpoch; ; epoch++, first = 0) {
     const batches = plan(epoch);
     for (let i = first; i < batches.length; i++) {
-      yield { molecules: batches[i], labels: ["train", epoch, i], epoch, batchInEpoch: i };
+      yield { molecules: batches.at(i), labels: ["train", epoch, i], epoch, batchInEpoch: i };
     }
   }
 }
@@ -106,7 +103,7 @@ export async function pretrainLoop(
   const start = options.resume ? restore(trainer, options.resume, settings) : begin(trainer, settings);
   const window = new Window(options.resume?.state.unlogged);
   const evaluated = split.validation.slice(0, EVALUATED);
-  const heldOutBatches = planBatches(evaluated, corpus.atomCounts, { maxTokens: 4096 }, seed, 0).batches;
+  const heldOutBatches = [...planBatches(evaluated, corpus.atomCounts, { maxTokens: 4096 }, seed, 0).batches];
   const evaluator =
     evaluated.length > 0
       ? await HeldOutEvaluator.create(

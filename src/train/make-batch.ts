@@ -61,7 +61,7 @@ export function makeBatch(
   random: Random,
   room: Room = freshRoom,
 ): BatchTensors {
-  const members = Array.from(molecules, (index) => corpus.get(index));
+  const members = Array.from(molecules, (index) => corpus.arrays(index));
   const graphs = members.map(({ atomFeatures, bonds, bondFeatures }) =>
     graphRelations(atomFeatures, bonds, bondFeatures),
   );

@@ -30,7 +30,7 @@ export async function predictEntries<Answer>(
   const counts = new Uint32Array(chosen.length);
   const { batches } = planBatches(Int32Array.from(placeOf.keys()), corpus.atomCounts, INFERENCE_BATCH, 0, 0);
   for (const rows of batches) for (const row of rows) counts[placeOf.get(row) as number]++;
-  const orders = batches.map((molecules, number) => ({ molecules, labels: ["entries", number] }));
+  const orders = Array.from(batches, (molecules, number) => ({ molecules, labels: ["entries", number] }));
   let predictions: readonly Float64Array[] = [];
   for await (const { order, answer } of pool.inOrder(orders)) {
     const models = await valuesOf(answer);

@@ -20,7 +20,7 @@ export async function serveBatches<Answer>(
   const membersOf = (molecules: BatchRequest["molecules"]): readonly Molecule[] => {
     if (!(molecules instanceof Int32Array)) return unpackMolecules(molecules);
     if (!corpus) throw new TypeError("rows were asked for, but the thread has no corpus");
-    return Array.from(molecules, (row) => corpus.get(row));
+    return Array.from(molecules, (row) => corpus.get(row, []));
   };
   parentPort?.on("message", async ({ id, molecules, labels }: BatchRequest) => {
     const reply = (message: BatchReply<Answer>, transfer: readonly ArrayBufferLike[] = []) =>

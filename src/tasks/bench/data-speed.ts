@@ -3,7 +3,7 @@
 import { buildBatch } from "../../blend/batch.js";
 import { drawBlend } from "../../blend/draws.js";
 import { featurize } from "../../chem/featurize.js";
-import { atomCount, type Molecule } from "../../chem/molecule.js";
+import { atomCount } from "../../chem/molecule.js";
 import { loadRdkit } from "../../chem/rdkit.js";
 import { planBatches } from "../../data/batches.js";
 import type { Corpus } from "../../data/corpus.js";
@@ -48,7 +48,7 @@ export async function measureDataSpeed(
   const settings = pretrainSettings("base");
   const chosen = Int32Array.from({ length: Math.min(corpus.size, 2048) }, (_, i) => i);
   const { batches } = planBatches(chosen, corpus.atomCounts, { maxMolecules: batchSize }, 1, 0);
-  const stored = batches.map((batch) => Array.from(batch, (index): Molecule => corpus.get(index)));
+  const stored = Array.from(batches, (batch) => Array.from(batch, (index) => corpus.arrays(index)));
   const random = Random.fromSeed(1);
   const collatePerSecond = fastest(chosen.length, () => {
     for (const [i, members] of stored.entries()) {

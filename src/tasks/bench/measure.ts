@@ -36,7 +36,7 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
   };
   const chosen = smallMolecules(corpus.atomCounts, request.meanAtoms);
   const { batches, tokenEfficiency } = planBatches(chosen, corpus.atomCounts, { maxMolecules: batchSize }, SEED, 0);
-  const used = Array.from({ length: warmup + steps }, (_, i) => batches[i % batches.length]);
+  const used = Array.from({ length: warmup + steps }, (_, i) => batches.at(i % batches.length));
   const began = performance.now();
   const folder = mkdtempSync(join(tmpdir(), "moleblend-bench-"));
   const trainer = await Trainer.create(settings.model, {

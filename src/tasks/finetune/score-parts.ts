@@ -102,7 +102,7 @@ export async function scoreParts(
     const finishPart = ({ part, chosen, labels, members, uncalibrated }: Awaited<ReturnType<typeof predictPart>>) => {
       const predictions = { ...uncalibrated, calibrated: applyCalibration(task, calibration, uncalibrated) };
       const path = predictionsPath(options.run, part);
-      const names = Array.from(chosen, (entry) => corpus.get(data.entries[entry][0]).name);
+      const names = Array.from(chosen, (entry) => corpus.nameOf(data.entries[entry][0]));
       writeFileSync(path, predictionsCsv(targets, task, { names, labels, predictions }));
       const intervals =
         part === "test" ? bootstrapIntervals(kind, predictions.mean, labels, outputs, { seed: BOOTSTRAP_SEED }) : {};

@@ -80,7 +80,7 @@ async function corpusSource(dir: string, { geometry, onReject }: SourceOptions):
     for (let start = 0; start < corpus.size; start += CORPUS_CHUNK) {
       const chunk: SourceMolecule[] = [];
       for (let row = start; row < Math.min(corpus.size, start + CORPUS_CHUNK); row++) {
-        const { name } = corpus.get(row);
+        const name = corpus.nameOf(row);
         if (!geometry || corpus.has3d[row]) {
           chunk.push({ file: dir, record: row + 1, name, atoms: corpus.atomCounts[row], content: row });
         } else {
