@@ -52,8 +52,12 @@ export class Session {
       // Plans memory for one set of shapes; with batches of ever other shapes it keeps a plan and a block for each.
       enableMemPattern: false,
       logSeverityLevel: 3,
-      // It would join what the backward pass computes again with the values of the forward pass, and keep those.
-      extra: { optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" } },
+      extra: {
+        // Else the runtime's threads go on spinning after a run, and take a core from the optimizer and the batch thread.
+        session: { force_spinning_stop: "1" },
+        // It would join what the backward pass computes again with the values of the forward pass, and keep those.
+        optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" },
+      },
       ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
     });
     return new Session(graph, session);
