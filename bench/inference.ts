@@ -10,7 +10,7 @@ import { NO_DROPOUT, preset } from "../src/model/config.js";
 import { initialise } from "../src/model/parameters.js";
 import type { TaskConfig } from "../src/model/task-graphs.js";
 import { Random } from "../src/random.js";
-import { median } from "../src/tasks/bench/median.js";
+import { median } from "../src/runtime/median.js";
 import { embed } from "../src/tasks/embed.js";
 import { openSource } from "../src/tasks/inference/molecule-source.js";
 import { predict } from "../src/tasks/predict.js";

@@ -1,6 +1,6 @@
 // What every benchmark here shares: repetition, medians and spread, one JSON line a result.
 
-import { median } from "../src/tasks/bench/median.js";
+import { median } from "../src/runtime/median.js";
 import { describeMachine } from "../src/tasks/bench.js";
 
 export interface Timing {

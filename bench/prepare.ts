@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { compileRdkit } from "../src/chem/rdkit.js";
 import { isReject, readRecords } from "../src/data/readers/index.js";
-import { median } from "../src/tasks/bench/median.js";
+import { median } from "../src/runtime/median.js";
 import { prepare } from "../src/tasks/prepare.js";
 import { peakMemoryMB, report } from "./measure.js";
 import type { AloneRequest } from "./rdkit-alone.js";

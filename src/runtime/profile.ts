@@ -1,11 +1,12 @@
 // Reads the operator profile that ONNX Runtime writes: time by operator and by part of the graph.
 import { readFileSync } from "node:fs";
+import { median } from "./median.js";
 
 export interface ProfiledNode {
   readonly op: string;
   /** Path of scopes and the operator, as the graph names it. */
   readonly node: string;
-  /** Mean milliseconds a run. */
+  /** Of the operator's own work, median of the runs. */
   readonly milliseconds: number;
 }
 
@@ -18,19 +19,18 @@ interface TraceEvent {
 
 const KERNEL = "_kernel_time";
 
-/** Mean time of each node over the runs of a profile. */
+/** Time of each node over the runs of a profile, in which it has its place once. */
 export function readProfile(path: string): readonly ProfiledNode[] {
   const events = JSON.parse(readFileSync(path, "utf8")) as readonly TraceEvent[];
-  const runs = Math.max(1, events.filter(({ name }) => name === "model_run").length);
-  const nodes = new Map<string, { op: string; total: number }>();
+  const nodes = new Map<string, { op: string; microseconds: number[] }>();
   for (const { cat, name, dur, args } of events) {
     if (cat !== "Node" || !name.endsWith(KERNEL)) continue;
     const node = name.slice(0, -KERNEL.length);
-    const known = nodes.get(node) ?? { op: args?.op_name ?? "?", total: 0 };
-    known.total += dur;
+    const known = nodes.get(node) ?? { op: args?.op_name ?? "?", microseconds: [] };
+    known.microseconds.push(dur);
     nodes.set(node, known);
   }
-  return [...nodes].map(([node, { op, total }]) => ({ op, node, milliseconds: total / runs / 1000 }));
+  return [...nodes].map(([node, { op, microseconds }]) => ({ op, node, milliseconds: median(microseconds) / 1000 }));
 }
 
 /** Sums by a key, largest first. */

@@ -9,12 +9,12 @@ import { trainingGraph } from "../../model/graphs.js";
 import { dropoutInputs } from "../../model/inputs.js";
 import { initialise } from "../../model/parameters.js";
 import { Random } from "../../random.js";
+import { median } from "../../runtime/median.js";
 import { type ProfiledNode, readProfile } from "../../runtime/profile.js";
 import { loadBatches } from "../../train/batch-loader.js";
 import { type BatchRecipe, makeBatch } from "../../train/make-batch.js";
 import { type PretrainSettings, pretrainSettings } from "../../train/settings.js";
 import { Trainer } from "../../train/trainer.js";
-import { median } from "./median.js";
 import { type MeasureRequest, type PresetResult, smallMolecules } from "./result.js";
 import { measureProducts } from "./yardstick.js";
 

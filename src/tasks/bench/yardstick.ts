@@ -1,9 +1,13 @@
 // The matrix products of a training graph alone: what the step would take if everything else were free.
-import { Graph, type Node } from "../../onnx/graph.js";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Graph, type Node, type Value } from "../../onnx/graph.js";
+import * as ops from "../../onnx/ops.js";
 import { type Dim, symbolsOf } from "../../onnx/shape.js";
-import { PRODUCTS } from "../../runtime/profile.js";
+import { median } from "../../runtime/median.js";
+import { PRODUCTS, readProfile } from "../../runtime/profile.js";
 import { Session, type Tensor } from "../../runtime/session.js";
-import { median } from "./median.js";
 
 export interface Yardstick {
   /** Seconds of all products of a step, each measured by itself. */
@@ -15,7 +19,8 @@ export interface Yardstick {
   readonly shapes: number;
 }
 
-/** Runs of each shape; the median counts. */
+/** Of each shape in a run, and runs; the median counts. */
+const COPIES = 4;
 const RUNS = 5;
 
 interface Product {
@@ -51,46 +56,63 @@ function randomTensor(shape: readonly number[]): Tensor {
   return { data, shape };
 }
 
-/** Seconds of one product, its output written in place. */
-async function timeProduct(
-  { node, shapes }: Product,
-  threads: number,
-): Promise<{ seconds: number; output: readonly number[] }> {
-  const graph = new Graph("product");
-  const inputs = shapes.map((shape, i) => graph.input(`input${i}`, "float32", shape));
-  const [result] = graph.node(node.op, inputs, node.attributes);
-  graph.output("product", result);
-  const session = await Session.create(graph, { threads, inPlace: true });
-  const feeds = Object.fromEntries(shapes.map((shape, i) => [`input${i}`, randomTensor(shape)]));
-  const output = result.shape as readonly number[];
-  const into = { product: randomTensor(output) };
-  const times: number[] = [];
-  await session.runInPlace(feeds, into);
-  for (let i = 0; i < RUNS; i++) {
-    const start = performance.now();
-    await session.runInPlace(feeds, into);
-    times.push(performance.now() - start);
-  }
-  await session.close();
-  return { seconds: median(times) / 1000, output };
+/** What a product does: elements of its result times the terms of each, twice. */
+function flopsOf({ node, shapes: [first] }: Product, result: readonly number[]): number {
+  const inner = node.attributes["transA"] === 1 ? first[first.length - 2] : first[first.length - 1];
+  return 2 * elements(result) * inner;
 }
 
-/** @param sizes length of every symbol in the batch that the step is compared with */
+/** A graph of copies of each product; of every result one element is used. */
+function copiesGraph(products: readonly Product[]): { graph: Graph; results: readonly (readonly number[])[] } {
+  const graph = new Graph("products");
+  const results = products.map(({ node, shapes }, i) => {
+    const inputs = shapes.map((shape, k) => graph.input(`${i}/${k}`, "float32", shape));
+    const copies = Array.from({ length: COPIES }, () =>
+      graph.scope(`${i}`, () => graph.node(node.op, inputs, node.attributes)[0]),
+    );
+    const element = (copy: Value) =>
+      ops.reshape(
+        copy.shape.reduce((part: Value, _, axis) => ops.slice(part, axis, 0, 1, 1), copy),
+        [1],
+      );
+    graph.output(`used ${i}`, ops.concat(copies.map(element), 0));
+    return copies[0].shape as readonly number[];
+  });
+  return { graph, results };
+}
+
+/**
+ * All products of a step by the runtime's own clock for operators, without its work between operators. Each shape follows on
+ * copies of itself, with the same operands: what the hardware gives at best.
+ * @param sizes length of every symbol in the batch that the step is compared with
+ */
 export async function measureProducts(
   graph: Graph,
   sizes: Readonly<Record<string, number>>,
   threads: number,
 ): Promise<Yardstick> {
   const products = distinctProducts(graph, sizes);
-  let seconds = 0;
-  let flops = 0;
-  for (const product of products) {
-    const { seconds: each, output } = await timeProduct(product, threads);
-    seconds += each * product.count;
-    const [first] = product.shapes;
-    const inner = product.node.attributes["transA"] === 1 ? first[first.length - 2] : first[first.length - 1];
-    flops += 2 * elements(output) * inner * product.count;
-  }
-  const count = products.reduce((sum, product) => sum + product.count, 0);
-  return { seconds, gigaflops: flops / 1e9, products: count, shapes: products.length };
+  const { graph: copies, results } = copiesGraph(products);
+  const folder = mkdtempSync(join(tmpdir(), "moleblend-products-"));
+  const session = await Session.create(copies, { threads, profile: join(folder, "operators") });
+  const feeds = Object.fromEntries(
+    products.flatMap(({ shapes }, i) => shapes.map((shape, k) => [`${i}/${k}`, randomTensor(shape)])),
+  );
+  for (let i = 0; i < RUNS; i++) await session.run(feeds);
+  await session.close();
+  const times = readProfile(join(folder, readdirSync(folder)[0]));
+  rmSync(folder, { recursive: true });
+  const secondsOf = (i: number) =>
+    median(
+      times.flatMap(({ op, node, milliseconds }) =>
+        PRODUCTS.has(op) && node.startsWith(`${i}/`) ? [milliseconds] : [],
+      ),
+    ) / 1000;
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  return {
+    seconds: sum(products.map(({ count }, i) => secondsOf(i) * count)),
+    gigaflops: sum(products.map((product, i) => flopsOf(product, results[i]) * product.count)) / 1e9,
+    products: sum(products.map(({ count }) => count)),
+    shapes: products.length,
+  };
 }
