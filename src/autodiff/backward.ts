@@ -3,6 +3,7 @@ import { ShapeError, UnsupportedOpError } from "../errors.js";
 import type { Graph, Node, Value } from "../onnx/graph.js";
 import * as ops from "../onnx/ops.js";
 import { formatShape, sameShape } from "../onnx/shape.js";
+import { AGAIN } from "./recompute.js";
 import { RULES } from "./rules.js";
 
 /** Values that depend on any of `sources`, the sources among them. */
@@ -64,8 +65,12 @@ function recomputation(recomputed: ReadonlySet<Value>): (value: Value) => Value 
     if (!producer || !isRecomputed(value)) return value;
     const known = copies.get(value);
     if (known) return known;
-    const { op, inputs, attributes } = producer;
-    const copy = value.graph.node(op, inputs.map(again), attributes, value.shape)[producer.outputs.indexOf(value)];
+    const { op, attributes, outputs } = producer;
+    const inputs = producer.inputs.map(again);
+    const copy =
+      AGAIN[op] && value === outputs[0]
+        ? AGAIN[op](producer, inputs)
+        : value.graph.node(op, inputs, attributes, value.shape)[outputs.indexOf(value)];
     copies.set(value, copy);
     return copy;
   };

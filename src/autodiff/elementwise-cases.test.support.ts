@@ -87,6 +87,12 @@ const cast: CaseArbitrary = anyShape().map((shape) => ({
   dtype: "float32",
 }));
 
+/** Below, between and above the two corners, which are at ±2. */
+const hardSigmoid: CaseArbitrary = unary(
+  (x) => ops.hardSigmoid(x, 0.25, 0.5),
+  (random) => -3 + 1.5 * random.below(5),
+).map((example) => ({ ...example, dtype: "float32" }));
+
 const layerNormalization: CaseArbitrary = fc
   .record({
     lead: anyShape(0, 2),
@@ -110,6 +116,7 @@ export const ELEMENTWISE_CASES: Readonly<Record<string, CaseArbitrary>> = {
   Erf: unary(ops.erf),
   Exp: unary(ops.exp),
   Gelu: unary(ops.gelu),
+  HardSigmoid: hardSigmoid,
   LayerNormalization: layerNormalization,
   Log: unary(ops.log, positive),
   LogSoftmax: unary(ops.logSoftmax, undefined, 1),

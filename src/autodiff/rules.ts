@@ -3,6 +3,7 @@ import { UnsupportedOpError } from "../errors.js";
 import type { Node, Value } from "../onnx/graph.js";
 import * as ops from "../onnx/ops.js";
 import { type Dim, formatShape, product, type Shape } from "../onnx/shape.js";
+import { geluArgument, normalDistribution, standardized } from "./recompute.js";
 
 export interface RuleContext {
   readonly node: Node;
@@ -72,12 +73,11 @@ const binary =
     g && wanted[1] ? sumTo(right(g, a, b, y), b.shape) : null,
   ];
 
-/** erf(x / √2) and exp(-x²/2)/√(2π) as the derivative of x Φ(x): Φ(x) + x φ(x). */
-function geluDerivative(x: Value): Value {
-  const t = ops.scale(x, Math.SQRT1_2);
-  const twiceDensity = ops.exp(ops.sub(ops.scalar(x, Math.log(2 / Math.sqrt(2 * Math.PI))), ops.mul(t, t)));
-  const twice = ops.add(ops.add(ops.erf(t), ops.mul(x, twiceDensity)), ops.scalar(x, 1));
-  return ops.scale(twice, 0.5);
+/** The derivative of x Φ(x): Φ(x) + x φ(x), φ(x) = exp(-x²/2) / √(2π). */
+function geluDerivative(node: Node, x: Value): Value {
+  const t = geluArgument(node, x);
+  const density = ops.exp(ops.sub(ops.scalar(x, -Math.log(2 * Math.PI) / 2), ops.mul(t, t)));
+  return ops.add(normalDistribution(node, x), ops.mul(x, density));
 }
 
 function attributeFlag(node: Node, name: string): boolean {
@@ -90,6 +90,11 @@ const matrixProduct: Rule = ({ node, gradients: [g], inputs: [a, b], wanted }) =
   const transA = attributeFlag(node, "transA");
   const transB = attributeFlag(node, "transB");
   const alpha = (node.attributes["alpha"] ?? 1) as number;
+  if (product(g.shape) === 1 && a.shape.length === b.shape.length) {
+    // Of two vectors: each is scaled, which is no matter for a product.
+    const scaled = (other: Value, shape: Shape) => ops.reshape(ops.mul(other, ops.scale(g, alpha)), shape);
+    return [wanted[0] ? scaled(b, a.shape) : null, wanted[1] ? scaled(a, b.shape) : null];
+  }
   const times = (x: Value, y: Value, flipX: boolean, flipY: boolean) =>
     ops.fusedMatMul(x, y, { transA: flipX, transB: flipY, alpha });
   const left = () => (transA ? times(b, g, transB, true) : times(g, b, false, !transB));
@@ -114,14 +119,9 @@ const gemm: Rule = ({ node, gradients: [g], inputs: [a, b, c], wanted }) => {
   ];
 };
 
-/**
- * x̂ = (x - mean)·invStd; with h = g·w: dx = invStd (h - mean(h) - x̂ mean(h·x̂)). Both means are products with w/width,
- * so h·x̂ is never formed.
- */
+/** With h = g·w: dx = invStd (h - mean(h) - x̂ mean(h·x̂)). Both means are products with w/width, so h·x̂ is never formed. */
 const layerNormalization: Rule = ({ node, gradients: given, inputs: [x, weight, bias], outputs, wanted }) => {
   const [g, ofMean, ofInvStd] = given;
-  // The statistics are float32 whatever the type of x.
-  const invStd = ops.cast(outputs[2], x.dtype);
   if (ofMean || ofInvStd) {
     throw new UnsupportedOpError(`LayerNormalization node "${node.name}": no gradient through its mean and deviation`);
   }
@@ -132,18 +132,17 @@ const layerNormalization: Rule = ({ node, gradients: given, inputs: [x, weight, 
       `LayerNormalization node "${node.name}": no gradient over the symbolic width ${width}`,
     );
   }
-  // x̂ again from the operator itself: one fused pass instead of two.
-  const normalized = ops.layerNorm(x, ops.ones(x, [width]), null, node.attributes["epsilon"] as number);
+  const normalized = standardized(node, x);
   const product = ops.mul(g, normalized);
-  const share = ops.scale(weight, 1 / width);
-  const averaging = ops.reshape(share, [width, 1]);
   const average = (v: Value) =>
-    x.shape.length > 1 ? ops.matMul(v, averaging) : ops.reduceSum(ops.mul(v, share), [-1]);
+    x.shape.length > 1
+      ? ops.fusedMatMul(v, ops.reshape(weight, [width, 1]), { alpha: 1 / width })
+      : ops.scale(ops.reduceSum(ops.mul(v, weight), [-1]), 1 / width);
   const dx = () => {
     const meanH = average(g);
     const meanHX = average(product);
     const centred = ops.sub(ops.mul(g, weight), ops.add(ops.mul(normalized, meanHX), meanH));
-    return ops.mul(centred, invStd);
+    return ops.mul(centred, ops.cast(outputs[2], x.dtype));
   };
   return [
     wanted[0] ? dx() : null,
@@ -253,10 +252,16 @@ export const RULES: Readonly<Record<string, Rule>> = {
     if (node.attributes["approximate"] === "tanh") {
       throw new UnsupportedOpError(`Gelu node "${node.name}": no gradient of the tanh form`);
     }
-    return [g && ops.mul(g, geluDerivative(x))];
+    return [g && ops.mul(g, geluDerivative(node, x))];
   },
   Gemm: gemm,
   Greater: nothing,
+  HardSigmoid: ({ node, gradients: [g], outputs: [y] }) => {
+    if (!g) return [null];
+    const [above, below] = [ops.greater(y, ops.scalar(y, 0)), ops.greater(ops.scalar(y, 1), y)];
+    const inside = ops.mul(ops.cast(above, y.dtype), ops.cast(below, y.dtype));
+    return [ops.mul(g, ops.scale(inside, node.attributes["alpha"] as number))];
+  },
   LayerNormalization: layerNormalization,
   Log: unary((g, x) => ops.div(g, x)),
   LogSoftmax: overLastAxis((g, _x, y) => ops.sub(g, ops.mul(ops.exp(y), ops.reduceSum(g, [-1])))),

@@ -1,6 +1,6 @@
 // The graphs of MoleBLEND: a training step (losses and gradients) and an evaluation (losses and predictions).
 import { gradients } from "../autodiff/backward.js";
-import { Graph } from "../onnx/graph.js";
+import { Graph, type Value } from "../onnx/graph.js";
 import * as ops from "../onnx/ops.js";
 import { checkConfig, type DropoutConfig, type LossWeights, type ModelConfig, NO_DROPOUT } from "./config.js";
 import { encode } from "./encoder.js";
@@ -43,14 +43,22 @@ function assemble(name: string, config: ModelConfig, dropout: DropoutConfig, wei
 /** Name of the output that holds the gradient of a parameter. */
 export const gradientName = (parameter: string): string => `gradient ${parameter}`;
 
+/**
+ * Gives out the gradient of each of these parameters: the elements of the parameter, in the shape in which they were computed
+ * (a bias may come as [1, width]).
+ */
+export function outputGradients(inputs: ModelInputs, loss: Value, parameters: readonly string[]): void {
+  const sources = parameters.map((name) => inputs.parameter(name));
+  for (const [i, gradient] of gradients(inputs.graph, loss, sources, inputs.recomputed).entries()) {
+    const { producer } = gradient;
+    inputs.graph.output(gradientName(parameters[i]), producer?.op === "Reshape" ? producer.inputs[0] : gradient);
+  }
+}
+
 /** Inputs: batch fields, dropout multipliers, parameters. Outputs: "losses" [5] and the gradient of every parameter. */
 export function trainingGraph(config: ModelConfig, dropout: DropoutConfig, weights: LossWeights): Graph {
   const { graph, inputs, losses: terms } = assemble("train", config, dropout, weights);
-  const parameters = [...inputs.usedParameters];
-  const sources = parameters.map((name) => inputs.parameter(name));
-  for (const [i, gradient] of gradients(graph, terms.total, sources, inputs.recomputed).entries()) {
-    graph.output(gradientName(parameters[i]), gradient);
-  }
+  outputGradients(inputs, terms.total, [...inputs.usedParameters]);
   return graph;
 }
 

@@ -2,6 +2,7 @@
 import { EDGE_CLASSES, SPD_CLASSES } from "../data/fields.js";
 import type { Value } from "../onnx/graph.js";
 import * as ops from "../onnx/ops.js";
+import { product } from "../onnx/shape.js";
 import { MAX_HOPS } from "../relations/relations.js";
 import type { ModelConfig } from "./config.js";
 import { attentionStates, attentionWeights } from "./encoder.js";
@@ -39,14 +40,14 @@ function pairStates(inputs: ModelInputs, atoms: Value): readonly PairStates[] {
 
 /**
  * logit_k(i, j) = row_i · W_k · column_j + b_k, W_k being the k-th weight row as a matrix (design 1): all W_k act on the
- * rows in one product, the columns come in with a second. [batch, atoms, atoms, outputs]
+ * columns in one product, the rows come in with a second, one a molecule. [batch, atoms, atoms, outputs]
  */
 function bilinear({ row, column }: PairStates, weight: Value, bias: Value, outputs: number): Value {
-  const matrices = ops.reshape(weight, [outputs, PAIR_WIDTH, PAIR_WIDTH]); // [k, row, column]
-  const acting = ops.reshape(ops.transpose(matrices, [1, 2, 0]), [PAIR_WIDTH, PAIR_WIDTH * outputs]);
-  const rows = ops.matMul(ops.reshape(row, ["atoms*batch", PAIR_WIDTH]), acting);
-  const perRow = ops.reshape(rows, ["batch", "atoms", PAIR_WIDTH, outputs]);
-  return ops.add(ops.matMul(ops.reshape(column, ["batch", 1, "atoms", PAIR_WIDTH]), perRow), bias);
+  const matrices = ops.reshape(weight, [outputs * PAIR_WIDTH, PAIR_WIDTH]); // [k * row, column]
+  const acted = ops.linear(ops.reshape(column, ["atoms*batch", PAIR_WIDTH]), matrices, null);
+  const perColumn = ops.reshape(acted, ["batch", product(["atoms", outputs]), PAIR_WIDTH]);
+  const logits = ops.fusedMatMul(row, perColumn, { transB: true });
+  return ops.add(ops.reshape(logits, ["batch", "atoms", "atoms", outputs]), bias);
 }
 
 /**

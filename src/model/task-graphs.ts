@@ -1,10 +1,9 @@
 // The graphs of a fine-tuned model: a head on the encoder, its losses and gradients, and predictions.
-import { gradients } from "../autodiff/backward.js";
 import { Graph, type Value } from "../onnx/graph.js";
 import * as ops from "../onnx/ops.js";
 import { checkConfig, type DropoutConfig, type ModelConfig, NO_DROPOUT } from "./config.js";
 import { encode } from "./encoder.js";
-import { gradientName } from "./graphs.js";
+import { outputGradients } from "./graphs.js";
 import { dropoutInputs, ModelInputs } from "./inputs.js";
 import { taskSpecs } from "./parameters.js";
 
@@ -120,10 +119,7 @@ export function taskTrainingGraph(
   const { graph, inputs, logits } = assemble("finetune", config, task, dropout);
   const total = loss(inputs, logits, task);
   graph.output("losses", ops.reshape(total, [1]));
-  const names = inputs.usedParameters.filter(trained);
-  const sources = names.map((name) => inputs.parameter(name));
-  for (const [i, gradient] of gradients(graph, total, sources, inputs.recomputed).entries())
-    graph.output(gradientName(names[i]), gradient);
+  outputGradients(inputs, total, inputs.usedParameters.filter(trained));
   return graph;
 }
 

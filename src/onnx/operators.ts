@@ -163,6 +163,7 @@ export const OPERATORS: Readonly<Record<string, OperatorSpec>> = {
   Gelu: sameType,
   Gemm: { inputs: [2, 3], infer: gemm },
   Greater: compare,
+  HardSigmoid: sameType,
   LayerNormalization: { inputs: [2, 3], infer: layerNormalization },
   Log: sameType,
   LogSoftmax: sameType,

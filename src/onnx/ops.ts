@@ -39,6 +39,13 @@ export const max = binary("Max");
 export const mul = binary("Mul");
 export const sub = binary("Sub");
 
+/** alpha x + beta, held between 0 and 1: one pass. The runtime has it for float32; in float64 it is spelt out. */
+export function hardSigmoid(x: Value, alpha: number, beta: number): Value {
+  if (x.dtype === "float32") return x.graph.node("HardSigmoid", [x], { alpha, beta })[0];
+  const line = add(scale(x, alpha), scalar(x, beta));
+  return sub(max(line, scalar(x, 0)), max(sub(line, scalar(x, 1)), scalar(x, 0)));
+}
+
 /** A scalar of the type of `like`. */
 export function scalar(like: Value, number: number): Value {
   return like.graph.constant(like.dtype, [], [number]);

@@ -59,12 +59,14 @@ export class Trainer<Term extends string = LossTerm> {
   ) {
     this.#parameters = parameterTensors(slots, arena.parameters);
     this.#losses = new Float32Array(setup.terms.length);
-    const gradients = parameterTensors(slots, arena.gradients);
-    const given = new Set(setup.graph.outputs.map(({ name }) => name));
-    const trained = slots.filter(({ name }) => given.has(gradientName(name)));
+    const given = new Map(setup.graph.outputs.map(({ name, value }) => [name, value.shape]));
+    const gradient = ({ name, offset, size }: ParameterSlot): [string, Tensor] => {
+      const shape = given.get(gradientName(name)) as readonly number[];
+      return [gradientName(name), { data: arena.gradients.subarray(offset, offset + size), shape }];
+    };
     this.#outputs = {
       losses: { data: this.#losses, shape: [setup.terms.length] },
-      ...Object.fromEntries(trained.map(({ name }) => [gradientName(name), gradients[name]])),
+      ...Object.fromEntries(slots.filter(({ name }) => given.has(gradientName(name))).map(gradient)),
     };
     this.#ranges = rateRanges(slots, arena.paddedCount, (name) =>
       given.has(gradientName(name)) ? (setup.rate?.(name) ?? 1) : 0,
