@@ -9,6 +9,7 @@ import { planBatches } from "../src/data/batches.js";
 import { type Corpus, openCorpus } from "../src/data/corpus.js";
 import { CorpusWriter } from "../src/data/corpus-writer.js";
 import { packMolecules } from "../src/data/packed-molecules.js";
+import { releaseMemory } from "../src/data/release-memory.js";
 import { splitCorpus } from "../src/data/split.js";
 import { loadBatches } from "../src/train/batch-loader.js";
 import { pretrainSettings } from "../src/train/settings.js";
@@ -36,7 +37,9 @@ async function oneEpoch(dir: string): Promise<Epoch> {
   const elapsed = () => (performance.now() - start) / 1000;
   const settings = pretrainSettings("base");
   const corpus = await openCorpus(dir);
-  const { train } = splitCorpus(corpus.structureKeys, { validation: 0 }, SEED);
+  const keys = corpus.readStructureKeys();
+  const { train } = splitCorpus(keys, { validation: 0 }, SEED);
+  releaseMemory([keys.buffer]);
   const { batches } = planBatches(train, corpus.atomCounts, settings.batches, SEED, 0);
   const planSeconds = elapsed();
   const recipe = {

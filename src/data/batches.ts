@@ -84,9 +84,10 @@ export function planBatches(
   const starts = new ColumnBuffer((length) => new Int32Array(length));
   if (fixed !== undefined) for (let at = 0; at < list.length; at += fixed) starts.append([at]);
   else {
+    const sortable = new Float64Array(Math.min(window, list.length));
     for (let begin = 0; begin < list.length; begin += window) {
       const end = Math.min(list.length, begin + window);
-      sortBySize(list.subarray(begin, end), atomCounts);
+      sortBySize(list.subarray(begin, end), atomCounts, sortable.subarray(0, end - begin));
       cutByBudget(list, begin, end, atomCounts, options, starts);
     }
   }
@@ -111,14 +112,14 @@ function checkOptions(options: BatchOptions): void {
   }
 }
 
-/** Sorts in place, ascending in size; molecules of one size keep their shuffled order. */
-function sortBySize(molecules: Int32Array, atomCounts: Uint16Array): void {
+/** Sorts in place, ascending in size; molecules of one size keep their shuffled order. `room` is as long as the list. */
+function sortBySize(molecules: Int32Array, atomCounts: Uint16Array, room: Float64Array): void {
   const count = molecules.length;
-  const shuffled = molecules.slice();
-  const sortable = new Float64Array(count);
-  for (let at = 0; at < count; at++) sortable[at] = atomCounts[shuffled[at]] * count + at;
-  sortable.sort();
-  for (let at = 0; at < count; at++) molecules[at] = shuffled[sortable[at] % count];
+  for (let at = 0; at < count; at++) room[at] = atomCounts[molecules[at]] * count + at;
+  room.sort();
+  // Where each one came from becomes which one it is, before any place is written.
+  for (let at = 0; at < count; at++) room[at] = molecules[room[at] % count];
+  molecules.set(room);
 }
 
 /** Appends where the batches of one sorted window begin. */

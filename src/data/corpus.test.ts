@@ -87,7 +87,7 @@ describe("corpus round trip", () => {
       ten.map((molecule) => molecule.atomFeatures.length / 9),
     );
     assert.deepEqual(
-      [...corpus.structureKeys],
+      [...corpus.readStructureKeys()],
       ten.map((molecule) => BigInt(`0x${molecule.structureKey}`)),
     );
     assert.deepEqual(

@@ -15,8 +15,8 @@ interface Index {
 }
 
 /**
- * Molecules in the order of the inputs they came from, numbered from 0. Memory: the columns that were asked for, of
- * 2, 8, 1 and (a label) 8 bytes a molecule; molecules are read from the files one by one.
+ * Molecules in the order of the inputs they came from, numbered from 0. Memory: of what was asked for, sizes (2 bytes a
+ * molecule), `has3d` (1) and labels (8 each); molecules are read from the files one by one.
  */
 export class Corpus {
   private readonly loaded = new Map<string, NumberArray>();
@@ -45,14 +45,17 @@ export class Corpus {
     return this.column("atoms", (length) => new Uint16Array(length));
   }
 
-  /** Structure key of each molecule as a number; conformers of one structure share it. [size] */
-  get structureKeys(): BigUint64Array<ArrayBuffer> {
-    return this.column("structureKey", (length) => new BigUint64Array(length));
-  }
-
   /** 1 where a molecule has coordinates. [size] */
   get has3d(): Uint8Array {
     return this.column("has3d", (length) => new Uint8Array(length));
+  }
+
+  /**
+   * Structure key of each molecule as a number; conformers of one structure share it. [size] Read anew at every call:
+   * the most that is known of a molecule here, it is asked for once, and is kept no longer than whoever asked keeps it.
+   */
+  readStructureKeys(): BigUint64Array<ArrayBuffer> {
+    return this.readColumn("structureKey", new BigUint64Array(this.size));
   }
 
   get labelNames(): readonly string[] {
@@ -108,10 +111,14 @@ export class Corpus {
   private column<T extends NumberArray>(name: string, allocate: (length: number) => T): T {
     const known = this.loaded.get(name);
     if (known) return known as T;
-    const values = allocate(this.size);
-    this.files.read(this.index.path, values, this.index.columns[name].values);
+    const values = this.readColumn(name, allocate(this.size));
     this.loaded.set(name, values);
     return values;
+  }
+
+  private readColumn<T extends NumberArray>(name: string, out: T): T {
+    this.files.read(this.index.path, out, this.index.columns[name].values);
+    return out;
   }
 
   private openedShard(at: number): Shard {

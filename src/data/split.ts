@@ -2,6 +2,7 @@
 
 import { ConfigError } from "../errors.js";
 import { Random } from "../random.js";
+import { releaseMemory } from "./release-memory.js";
 
 export interface SplitFractions {
   /** Share of the structures for validation; 0.05 by default. */
@@ -39,15 +40,17 @@ export function splitCorpus(keys: BigUint64Array, fractions: SplitFractions, see
   const validations = count(validation, distinct.length - tests);
   const testBound = distinct[tests] ?? 0;
   const validationBound = distinct[tests + validations] ?? 0;
-  return {
+  const split = {
     test: rowsWhere(ranks, (rank) => rank < testBound),
     validation: rowsWhere(ranks, (rank) => rank >= testBound && rank < validationBound),
     train: rowsWhere(ranks, (rank) => rank >= validationBound),
   };
+  releaseMemory([ranks.buffer, distinct.buffer]);
+  return split;
 }
 
 /** A uniform 53-bit number a row, equal for equal keys. */
-function structureRanks(keys: BigUint64Array, seed: number): Float64Array {
+function structureRanks(keys: BigUint64Array, seed: number): Float64Array<ArrayBuffer> {
   const base = Random.fromSeed(seed).split("split");
   const words = new Uint32Array(keys.buffer, keys.byteOffset, keys.length * 2);
   const ranks = new Float64Array(keys.length);
@@ -59,7 +62,7 @@ function structureRanks(keys: BigUint64Array, seed: number): Float64Array {
 }
 
 /** Sorts in place; the distinct values, ascending, are a view of the same memory. */
-function distinctSorted(values: Float64Array): Float64Array {
+function distinctSorted(values: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> {
   values.sort();
   let count = 0;
   for (let at = 0; at < values.length; at++) {

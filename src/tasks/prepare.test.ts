@@ -189,7 +189,7 @@ describe("prepare", () => {
     assert.ok(corpus.labelColumn("gap_eV").every((value) => value > 0 && value < 20));
     const molecule = corpus.get(100);
     assert.equal(molecule.positions?.length, corpus.atomCounts[100] * 3);
-    const { train, validation } = splitCorpus(corpus.structureKeys, {}, 1);
+    const { train, validation } = splitCorpus(corpus.readStructureKeys(), {}, 1);
     assert.equal(train.length + validation.length, corpus.size);
   });
 });

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import type { BatchTensors } from "../blend/tensors.js";
 import { openCorpus } from "../data/corpus.js";
 import { dropoutInputs } from "../model/inputs.js";
 import { Random } from "../random.js";
@@ -31,16 +32,25 @@ const recipe: BatchRecipe = {
   droppath: settings.droppath,
 };
 
+/** What is freed when the next batch is asked for, and not used again. */
+const freed = (tensors: BatchTensors) =>
+  Object.entries(tensors).flatMap(([name, tensor]) =>
+    recipe.dropout.some((own) => own.name === name) ? [] : [tensor],
+  );
+
 describe("loadBatches", () => {
   for (const workers of [1, 2]) {
-    it(`gives what makeBatch gives, in memory used again, with ${workers} threads`, async () => {
+    it(`gives what makeBatch gives, and lets go of the batch before, with ${workers} threads`, async () => {
       const orders = Array.from({ length: 12 }, (_, i) => ({
         molecules: Int32Array.from({ length: 1 + (i % 4) }, (_, k) => (i * 7 + k) % 40),
         labels: ["test", i],
       }));
       const corpus = await openCorpus(corpusDir);
       let at = 0;
+      let last: BatchTensors = {};
       for await (const tensors of loadBatches(orders, { corpusDir, recipe, seed: 3, workers })) {
+        assert.ok(freed(last).every((tensor) => tensor.data.byteLength === 0));
+        last = tensors;
         const { molecules, labels } = orders[at++];
         assert.deepEqual(tensors, makeBatch(corpus, molecules, recipe, Random.fromSeed(3).split(...labels)));
       }

@@ -1,6 +1,7 @@
 // Batches made ahead of their use by threads of their own, delivered in the order asked for.
 import { Worker } from "node:worker_threads";
 import type { BatchTensors } from "../blend/tensors.js";
+import { releaseMemory } from "../data/release-memory.js";
 import { DatasetError } from "../errors.js";
 import type { Label } from "../random.js";
 import type { BatchRecipe } from "./make-batch.js";
@@ -36,9 +37,13 @@ export interface LoaderOptions extends WorkerSetup {
 
 const DEFAULT_AHEAD = 2;
 
+/** What is made for a batch dies with it: a young heap of 4 MB and two of survivors loses no time to the default of 48 MB. */
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 12 };
+
 /**
  * The batches of `orders`, in order. A batch is valid until the next one is asked for: then the memory of its dropout
- * multipliers goes back to the thread. Ends its threads when the consumer stops, early or not.
+ * multipliers goes back to the thread, and that of its other tensors is freed. Ends its threads when the consumer stops,
+ * early or not.
  */
 export async function* loadBatches(orders: Iterable<BatchOrder>, options: LoaderOptions): AsyncGenerator<BatchTensors> {
   const { corpusDir, recipe, seed, workers = 1, ahead = DEFAULT_AHEAD } = options;
@@ -47,7 +52,10 @@ export async function* loadBatches(orders: Iterable<BatchOrder>, options: Loader
   let wake: (() => void) | null = null;
   let broken: Error | null = null;
   const threads = Array.from({ length: workers }, () => {
-    const thread = new Worker(new URL("./batch-worker.js", import.meta.url), { workerData: setup });
+    const thread = new Worker(new URL("./batch-worker.js", import.meta.url), {
+      workerData: setup,
+      resourceLimits: RESOURCE_LIMITS,
+    });
     thread.on("message", (reply: BatchReply) => {
       ready.set(reply.id, reply);
       wake?.();
@@ -85,7 +93,10 @@ export async function* loadBatches(orders: Iterable<BatchOrder>, options: Loader
       ready.delete(delivered);
       if ("failure" in reply) throw asError(reply.failure, corpusDir);
       yield reply.tensors;
-      spare = recipe.dropout.map(({ name }) => reply.tensors[name].data.buffer as ArrayBuffer);
+      const memory = (names: readonly string[]) => names.map((name) => reply.tensors[name].data.buffer as ArrayBuffer);
+      const again = new Set(recipe.dropout.map(({ name }) => name));
+      spare = memory([...again]);
+      releaseMemory(memory(Object.keys(reply.tensors).filter((name) => !again.has(name))));
     }
   } finally {
     await Promise.all(threads.map((thread) => thread.terminate()));

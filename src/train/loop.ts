@@ -3,6 +3,7 @@
 import type { BatchTensors } from "../blend/tensors.js";
 import { type BatchList, planBatches } from "../data/batches.js";
 import type { Corpus } from "../data/corpus.js";
+import { releaseMemory } from "../data/release-memory.js";
 import { splitCorpus } from "../data/split.js";
 import { CheckpointError, ConfigError } from "../errors.js";
 import { LOSS_TERMS } from "../model/graphs.js";
@@ -87,7 +88,9 @@ export async function pretrainLoop(
   hooks: LoopHooks,
 ): Promise<LoopResult> {
   const { model, seed } = settings;
-  const split = splitCorpus(corpus.structureKeys, { validation: settings.validation }, seed);
+  const keys = corpus.readStructureKeys();
+  const split = splitCorpus(keys, { validation: settings.validation }, seed);
+  releaseMemory([keys.buffer]);
   const recipe: BatchRecipe = {
     blend: settings.blend,
     target: model.geometryTarget,

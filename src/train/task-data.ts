@@ -17,11 +17,10 @@ export interface TaskData {
  * table of SMILES has a prediction for each of its rows.
  */
 export function groupConformers(corpus: Corpus, columns: readonly Float64Array[]): readonly Int32Array[] {
+  const keys = corpus.readStructureKeys();
   const groups = new Map<string, number[]>();
   for (let row = 0; row < corpus.size; row++) {
-    const key = corpus.has3d[row]
-      ? `${corpus.structureKeys[row]} ${columns.map((column) => column[row]).join(" ")}`
-      : `row ${row}`;
+    const key = corpus.has3d[row] ? `${keys[row]} ${columns.map((column) => column[row]).join(" ")}` : `row ${row}`;
     const group = groups.get(key);
     if (group) group.push(row);
     else groups.set(key, [row]);

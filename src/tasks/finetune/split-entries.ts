@@ -32,13 +32,14 @@ export async function splitEntries(
 ): Promise<TaskSplit> {
   const { method, seed, validation, test, fold, folds } = request;
   const first = entries.map(([row]) => row);
+  const keys = corpus.readStructureKeys();
   const byScaffold = method === "scaffold" || method === "random-scaffold";
   const rdkit = byScaffold ? await loadRdkit() : null;
   const assignments = method === "given" ? await assignmentsOf(corpus, request, reader) : null;
   return splitForTask({
     method,
     seed,
-    keys: BigUint64Array.from(first, (row) => corpus.structureKeys[row]),
+    keys: BigUint64Array.from(first, (row) => keys[row]),
     labels,
     fractions: { ...(validation === undefined ? {} : { validation }), ...(test === undefined ? {} : { test }) },
     ...(rdkit ? { scaffolds: first.map((row) => scaffoldOf(rdkit, corpus, row)) } : {}),

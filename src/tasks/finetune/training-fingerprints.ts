@@ -7,11 +7,12 @@ import type { TaskData } from "../../train/task-data.js";
 /** [molecules, bytes] */
 export async function distinctFingerprints(corpus: Corpus, { entries, split }: TaskData): Promise<Uint8Array> {
   const rdkit = await loadRdkit();
+  const keys = corpus.readStructureKeys();
   const seen = new Set<bigint>();
   const fingerprints: Uint8Array[] = [];
   for (const entry of split.train) {
     const [row] = entries[entry];
-    const key = corpus.structureKeys[row];
+    const key = keys[row];
     if (seen.has(key)) continue;
     seen.add(key);
     fingerprints.push(morganFingerprint(rdkit, corpus.get(row)));
