@@ -8,8 +8,8 @@ import type { StoredFile } from "./manifest.js";
 
 /** Files kept open at a time: below the usual limit of 1024 a process. */
 const OPEN_FILES = 128;
-/** Bytes that are hashed at a time. */
-const PIECE = 2 ** 16;
+/** What is hashed at a time; one for all files, which are read one after another. */
+const piece = new Uint8Array(2 ** 16);
 
 /** Reads files by path and keeps them open, the longest open closed first. */
 export class FilePool {
@@ -62,9 +62,8 @@ export function verifyFile(dir: string, stored: StoredFile, files: FilePool): st
     throw new DatasetError(`${path}: expected ${stored.bytes} bytes, got ${bytes}: the file is damaged`);
   }
   const hash = createHash("sha256");
-  const piece = new Uint8Array(Math.min(bytes, PIECE));
-  for (let at = 0; at < bytes; at += PIECE) {
-    const part = piece.subarray(0, Math.min(PIECE, bytes - at));
+  for (let at = 0; at < bytes; at += piece.length) {
+    const part = piece.subarray(0, bytes - at);
     files.read(path, part, at);
     hash.update(part);
   }
