@@ -4,7 +4,7 @@ import type { BatchTensors } from "../blend/tensors.js";
 import { releaseMemory } from "../data/release-memory.js";
 import { DatasetError } from "../errors.js";
 import type { Label } from "../random.js";
-import type { BatchRecipe } from "./make-batch.js";
+import { type BatchRecipe, memoryOf } from "./make-batch.js";
 
 export interface WorkerSetup {
   readonly corpusDir: string;
@@ -20,8 +20,8 @@ export interface BatchOrder {
 
 export interface BatchRequest extends BatchOrder {
   readonly id: number;
-  /** Memory of a batch that is used up. */
-  readonly spare: readonly ArrayBuffer[];
+  /** Memory of the masks of a batch that is used up. */
+  readonly spare: ArrayBuffer | null;
 }
 
 export type BatchReply =
@@ -69,14 +69,14 @@ export async function* loadBatches(orders: Iterable<BatchOrder>, options: Loader
   const source = orders[Symbol.iterator]();
   let asked = 0;
   let exhausted = false;
-  let spare: ArrayBuffer[] = [];
+  let spare: ArrayBuffer | null = null;
   const ask = () => {
     const next = source.next();
     if (next.done) exhausted = true;
     else {
       const request: BatchRequest = { id: asked, spare, ...next.value };
-      threads[asked++ % workers].postMessage(request, spare);
-      spare = [];
+      threads[asked++ % workers].postMessage(request, spare ? [spare] : []);
+      spare = null;
     }
   };
   try {
@@ -93,10 +93,10 @@ export async function* loadBatches(orders: Iterable<BatchOrder>, options: Loader
       ready.delete(delivered);
       if ("failure" in reply) throw asError(reply.failure, corpusDir);
       yield reply.tensors;
-      const memory = (names: readonly string[]) => names.map((name) => reply.tensors[name].data.buffer as ArrayBuffer);
-      const again = new Set(recipe.dropout.map(({ name }) => name));
-      spare = memory([...again]);
-      releaseMemory(memory(Object.keys(reply.tensors).filter((name) => !again.has(name))));
+      const { tensors } = reply;
+      const [masks] = recipe.dropout;
+      spare = masks ? (tensors[masks.name].data.buffer as ArrayBuffer) : null;
+      releaseMemory(memoryOf(tensors).filter((memory) => memory !== spare));
     }
   } finally {
     await Promise.all(threads.map((thread) => thread.terminate()));

@@ -3,7 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { openCorpus } from "../data/corpus.js";
 import { Random } from "../random.js";
 import type { BatchReply, BatchRequest, WorkerSetup } from "./batch-loader.js";
-import { makeBatch } from "./make-batch.js";
+import { makeBatch, memoryOf } from "./make-batch.js";
 import { roomIn } from "./spare-room.js";
 
 const { corpusDir, recipe, seed } = workerData as WorkerSetup;
@@ -14,10 +14,7 @@ parentPort?.on("message", ({ id, molecules, labels, spare }: BatchRequest) => {
   const reply = (message: BatchReply, transfer: ArrayBuffer[] = []) => parentPort?.postMessage(message, transfer);
   try {
     const tensors = makeBatch(corpus, molecules, recipe, random.split(...labels), roomIn(spare));
-    reply(
-      { id, tensors },
-      Object.values(tensors).map((tensor) => tensor.data.buffer as ArrayBuffer),
-    );
+    reply({ id, tensors }, memoryOf(tensors));
   } catch (error) {
     // The error keeps its type name and text across the thread boundary.
     const { name, message } = error as Error;

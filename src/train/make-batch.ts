@@ -20,10 +20,14 @@ export interface BatchRecipe {
   readonly droppath: "samples" | "positions";
 }
 
+/** Masks begin at multiples of this many floats (a cache line of 64 bytes). */
+const ALIGNMENT = 16;
+
 /**
- * The multipliers of every dropout place.
+ * The multipliers of every dropout place, in one piece of memory: batches come and go, and small pieces of ever other sizes would
+ * leave holes.
  * @param size lengths of the symbols batch, atoms and tokens
- * @param room where they go
+ * @param room gives the memory, and is asked once
  */
 export function dropoutTensors(
   { dropout, droppath }: Pick<BatchRecipe, "dropout" | "droppath">,
@@ -32,10 +36,18 @@ export function dropoutTensors(
   room: Room = freshRoom,
 ): Record<string, BatchTensor> {
   const tensors: Record<string, BatchTensor> = {};
-  for (const { name, shape, probability, kind } of dropout) {
-    const dims = shape.map((dim) => (typeof dim === "number" ? dim : size[dim]));
+  if (dropout.length === 0) return tensors;
+  let end = 0;
+  const places = dropout.map((input) => {
+    const dims = input.shape.map((dim) => (typeof dim === "number" ? dim : size[dim]));
     const length = dims.reduce((product, dim) => product * dim, 1);
-    const data = new Float32Array(room(4 * length), 0, length);
+    const begin = end;
+    end += Math.ceil(length / ALIGNMENT) * ALIGNMENT;
+    return { ...input, dims, begin, length };
+  });
+  const memory = room(4 * end);
+  for (const { name, probability, kind, dims, begin, length } of places) {
+    const data = new Float32Array(memory, 4 * begin, length);
     const stream = random.split(name);
     if (kind === "element") stream.fillKeepScale(data, probability, fastestMaskFill);
     else {
@@ -48,6 +60,11 @@ export function dropoutTensors(
     tensors[name] = { data, shape: dims };
   }
   return tensors;
+}
+
+/** The memory of a batch, each piece once. */
+export function memoryOf(tensors: BatchTensors): ArrayBuffer[] {
+  return [...new Set(Object.values(tensors).map(({ data }) => data.buffer as ArrayBuffer))];
 }
 
 /**

@@ -1,6 +1,7 @@
 // Thread that makes the batches of a model in fine-tuning.
 import { workerData } from "node:worker_threads";
 import { Random } from "../random.js";
+import { memoryOf } from "./make-batch.js";
 import { serveBatches } from "./serve-batches.js";
 import { makeTaskBatch } from "./task-batch.js";
 import type { TaskBatchSetup } from "./task-batch-pool.js";
@@ -11,5 +12,5 @@ const random = Random.fromSeed(seed);
 await serveBatches(
   corpusDir,
   async (molecules, labels) => makeTaskBatch(molecules, recipe, random.split(...labels)),
-  (tensors) => Object.values(tensors).map(({ data }) => data.buffer),
+  memoryOf,
 );
