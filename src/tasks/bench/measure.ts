@@ -21,8 +21,8 @@ import { measureProducts } from "./yardstick.js";
 const LEARNING_RATE = 1e-4;
 const SEED = 1;
 const BATCHES_MADE = 20;
-/** Steps before and after the products. */
-const YARDSTICK_STEPS = 5;
+/** Steps between two runs of the products. */
+const YARDSTICK_STEPS = 2;
 
 async function measure(request: MeasureRequest): Promise<PresetResult> {
   const { preset, corpusDir, batchSize, steps, warmup, threads, profile, budget } = request;
@@ -134,9 +134,12 @@ async function productsOfBatch(
     await trainer.backward(batch);
     steps.push((performance.now() - start) / 1000);
   };
-  for (let i = 0; i < YARDSTICK_STEPS; i++) await step();
-  const products = await measureProducts(trainingGraph(model, dropout, lossWeights), sizes, threads);
-  for (let i = 0; i < YARDSTICK_STEPS; i++) await step();
+  await step();
+  steps.length = 0; // The first one warms up.
+  const graph = trainingGraph(model, dropout, lossWeights);
+  const products = await measureProducts(graph, sizes, threads, async () => {
+    for (let i = 0; i < YARDSTICK_STEPS; i++) await step();
+  });
   return { ...products, stepSeconds: median(steps) };
 }
 

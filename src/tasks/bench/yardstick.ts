@@ -20,8 +20,8 @@ export interface Yardstick {
 }
 
 /** Of each shape in a run, and runs; the median counts. */
-const COPIES = 4;
-const RUNS = 5;
+const COPIES = 2;
+const RUNS = 12;
 
 interface Product {
   readonly node: Node;
@@ -85,11 +85,13 @@ function copiesGraph(products: readonly Product[]): { graph: Graph; results: rea
  * All products of a step by the runtime's own clock for operators, without its work between operators. Each shape follows on
  * copies of itself, with the same operands: what the hardware gives at best.
  * @param sizes length of every symbol in the batch that the step is compared with
+ * @param between takes the steps: it is called between any two runs, so that a noisy machine disturbs both alike
  */
 export async function measureProducts(
   graph: Graph,
   sizes: Readonly<Record<string, number>>,
   threads: number,
+  between: () => Promise<void>,
 ): Promise<Yardstick> {
   const products = distinctProducts(graph, sizes);
   const { graph: copies, results } = copiesGraph(products);
@@ -98,7 +100,10 @@ export async function measureProducts(
   const feeds = Object.fromEntries(
     products.flatMap(({ shapes }, i) => shapes.map((shape, k) => [`${i}/${k}`, randomTensor(shape)])),
   );
-  for (let i = 0; i < RUNS; i++) await session.run(feeds);
+  for (let i = 0; i < RUNS; i++) {
+    await session.run(feeds);
+    await between();
+  }
   await session.close();
   const times = readProfile(join(folder, readdirSync(folder)[0]));
   rmSync(folder, { recursive: true });
