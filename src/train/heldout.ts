@@ -2,8 +2,10 @@
 import { spdClass } from "../blend/batch.js";
 import type { Policy } from "../blend/policy.js";
 import type { BatchTensor } from "../blend/tensors.js";
+import { type BatchList, planBatches } from "../data/batches.js";
 import type { Corpus } from "../data/corpus.js";
 import { EDGE_CLASSES, SPD_CLASSES } from "../data/fields.js";
+import { releaseMemory } from "../data/release-memory.js";
 import type { LossWeights, ModelConfig } from "../model/config.js";
 import { evaluationGraph } from "../model/graphs.js";
 import { DISTANCE_CENTRE, DISTANCE_SCALE } from "../model/losses.js";
@@ -11,8 +13,11 @@ import type { ParameterSlot } from "../model/parameters.js";
 import { Random } from "../random.js";
 import { graphRelations } from "../relations/graph.js";
 import { Session, type SessionOptions, type Tensor } from "../runtime/session.js";
-import { type BatchRecipe, makeBatch } from "./make-batch.js";
+import { type BatchRecipe, makeBatch, memoryOf } from "./make-batch.js";
 import { type LossValues, lossValues, parameterTensors } from "./trainer.js";
+
+/** Of an evaluated batch: its logits alone take half a kilobyte a pair, and larger batches are no faster. */
+const BATCH_TOKENS = 1024;
 
 /** A measure and what a constant guess that knows the answers' statistics would reach; larger is better in both. */
 export interface Measure {
@@ -150,6 +155,11 @@ function pathClasses(corpus: Corpus, molecules: Int32Array): Int8Array {
   return classes;
 }
 
+/** Batches of these molecules for all evaluations of a run. */
+export function planHeldOut(molecules: Int32Array, corpus: Corpus, seed: number): BatchList {
+  return planBatches(molecules, corpus.atomCounts, { maxTokens: BATCH_TOKENS }, seed, 0).batches;
+}
+
 export class HeldOutEvaluator {
   private constructor(
     private readonly session: Session,
@@ -174,7 +184,7 @@ export class HeldOutEvaluator {
   }
 
   /** @param batches molecule numbers of each batch; the same batches always meet the same draws */
-  async evaluate(corpus: Corpus, batches: readonly Int32Array[]): Promise<HeldOut> {
+  async evaluate(corpus: Corpus, batches: BatchList): Promise<HeldOut> {
     const spd = new Accuracy(SPD_CLASSES);
     const edge = new Accuracy(EDGE_CLASSES);
     const noise = new Direction();
@@ -183,8 +193,9 @@ export class HeldOutEvaluator {
     const asked = { ...this.recipe, blend: { ...this.recipe.blend, policy: heldOutPolicy(policy) } };
     const random = Random.fromSeed(this.seed).split("held-out");
     const sums = new Float64Array(5);
-    for (const [index, molecules] of batches.entries()) {
-      const batch = makeBatch(corpus, molecules, asked, random.split(index));
+    let index = 0;
+    for (const molecules of batches) {
+      const batch = makeBatch(corpus, molecules, asked, random.split(index++));
       const results = await this.session.run({ ...batch, ...this.parameters });
       Array.from(data(results["losses"])).forEach((value, term) => {
         sums[term] += value / batches.length;
@@ -202,6 +213,7 @@ export class HeldOutEvaluator {
           classes,
         );
       }
+      releaseMemory([...memoryOf(batch), ...memoryOf(results)]);
     }
     return {
       spd: spd.measure(),

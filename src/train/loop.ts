@@ -12,7 +12,7 @@ import { initialise } from "../model/parameters.js";
 import { Random } from "../random.js";
 import { type BatchOrder, loadBatches } from "./batch-loader.js";
 import type { Json, LoadedCheckpoint, TrainingState } from "./checkpoint.js";
-import { type HeldOut, HeldOutEvaluator } from "./heldout.js";
+import { type HeldOut, HeldOutEvaluator, planHeldOut } from "./heldout.js";
 import type { BatchRecipe } from "./make-batch.js";
 import { type NamedTensor, readDense, type Safetensors } from "./safetensors.js";
 import { learningRateAt, SCHEDULE_DEFAULTS } from "./schedule.js";
@@ -106,7 +106,7 @@ export async function pretrainLoop(
   const start = options.resume ? restore(trainer, options.resume, settings) : begin(trainer, settings);
   const window = new Window(options.resume?.state.unlogged);
   const evaluated = split.validation.slice(0, EVALUATED);
-  const heldOutBatches = [...planBatches(evaluated, corpus.atomCounts, { maxTokens: 4096 }, seed, 0).batches];
+  const heldOutBatches = planHeldOut(evaluated, corpus, seed);
   const evaluator =
     evaluated.length > 0
       ? await HeldOutEvaluator.create(

@@ -62,8 +62,8 @@ export function dropoutTensors(
   return tensors;
 }
 
-/** The memory of a batch, each piece once. */
-export function memoryOf(tensors: BatchTensors): ArrayBuffer[] {
+/** The memory of tensors, each piece once. */
+export function memoryOf(tensors: Readonly<Record<string, { readonly data: ArrayBufferView }>>): ArrayBuffer[] {
   return [...new Set(Object.values(tensors).map(({ data }) => data.buffer as ArrayBuffer))];
 }
 
