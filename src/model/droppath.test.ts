@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BLEND, chain, type Example, ethanol, methane } from "../blend/molecules.test.support.js";
-import type { Molecule } from "../chem/molecule.js";
 import type { Corpus } from "../data/corpus.js";
 import { Random } from "../random.js";
 import { type BatchRecipe, makeBatch } from "../train/make-batch.js";
@@ -14,22 +13,12 @@ const DROPOUT: DropoutConfig = { attention: 0.2, activation: 0.1, droppath: 0.5,
 const PATHS = ["keep.layer.1.attention_path", "keep.layer.1.output_path"];
 
 /** As much of a corpus as making a batch needs. */
-function corpusOf(examples: readonly Example[]): Corpus {
-  const molecules = examples.map(({ graph, positions }): Molecule => {
-    const { atomFeatures } = graph;
-    const bonds = Array.from({ length: graph.atoms - 1 }, (_, i) => [i, i + 1]).flat();
-    const bondFeatures = new Uint8Array((bonds.length / 2) * 3);
-    return {
-      name: "",
-      atomFeatures,
-      bonds: Uint16Array.from(bonds),
-      bondFeatures,
-      positions,
-      structureKey: "",
-      labels: {},
-    };
+function corpusOf(examples: readonly Example[]): Pick<Corpus, "arrays"> {
+  const molecules = examples.map(({ graph: { atoms, atomFeatures }, positions }) => {
+    const bonds = Uint16Array.from(Array.from({ length: atoms - 1 }, (_, i) => [i, i + 1]).flat());
+    return { atomFeatures, bonds, bondFeatures: new Uint8Array((bonds.length / 2) * 3), positions };
   });
-  return { get: (index: number) => molecules[index] } as unknown as Corpus;
+  return { arrays: (index) => molecules[index] };
 }
 
 function recipe(droppath: BatchRecipe["droppath"]): BatchRecipe {

@@ -72,7 +72,7 @@ export function memoryOf(tensors: Readonly<Record<string, { readonly data: Array
  * @param room where the multipliers of dropout go, most of a batch
  */
 export function makeBatch(
-  corpus: Corpus,
+  corpus: Pick<Corpus, "arrays">,
   molecules: Int32Array,
   recipe: BatchRecipe,
   random: Random,
