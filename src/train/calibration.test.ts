@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { Random } from "../random.js";
-import { coverage, fitFactors, fitTemperature, INTERVALS, scaleSpread, withTemperature } from "./calibration.js";
+import { coverage, fitSpread, fitTemperature, INTERVALS, scaleSpread, withTemperature } from "./calibration.js";
 
 /** Errors that are `factor` times as large as their standard deviations say. */
 function drawn(factors: readonly number[], rows: number, seed: number) {
@@ -15,24 +15,54 @@ function drawn(factors: readonly number[], rows: number, seed: number) {
   return { mean, std, labels };
 }
 
+/** That the intervals hold what they promise on molecules that nothing was fitted on. */
+function holds(spread: ReturnType<typeof fitSpread>, other: ReturnType<typeof drawn>, tolerance = 0.02): void {
+  assert.ok(spread);
+  const scaled = scaleSpread(other.std, spread);
+  for (const { share, deviations } of INTERVALS) {
+    const covered = coverage(other.mean, scaled, other.labels, deviations);
+    assert.ok(Math.abs(covered - share) < tolerance, `${covered} within the interval of ${share}`);
+  }
+}
+
 test("the factor of each target is found, and intervals then hold what they promise on other molecules", () => {
   const factors = [0.5, 3];
   const { mean, std, labels } = drawn(factors, 4000, 1);
-  const found = fitFactors(mean, std, labels, 2) ?? [];
-  found.forEach((factor, t) => void assert.ok(Math.abs(factor / factors[t] - 1) < 0.05, `${factor}`));
-  const other = drawn(factors, 4000, 2);
-  const scaled = scaleSpread(other.std, found);
-  for (const { share, deviations } of INTERVALS)
-    assert.ok(Math.abs(coverage(other.mean, scaled, other.labels, deviations) - share) < 0.02);
+  const found = fitSpread(mean, std, labels, 2);
+  found?.factors.forEach((factor, t) => void assert.ok(Math.abs(factor / factors[t] - 1) < 0.1, `${factor}`));
+  holds(found, drawn(factors, 4000, 2));
 });
 
-test("missing labels and spreads of 0 do not count; a target with few labels takes the factor of all", () => {
+test("models that happen to agree do not widen the intervals of the rest: there is a floor", () => {
+  /** Three models with errors of their own of 0.3 around a common error of 0.5: their spread is an estimate with heavy tails. */
+  const three = (seed: number) => {
+    const random = Random.fromSeed(seed);
+    const rows = Array.from({ length: 4000 }, () => {
+      const said = Array.from({ length: 3 }, () => 0.3 * random.normal());
+      const mean = said.reduce((sum, value) => sum + value, 0) / 3;
+      const std = Math.sqrt(said.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 3);
+      return { mean, std, label: 0.5 * random.normal() };
+    });
+    const column = (name: "mean" | "std" | "label") => Float64Array.from(rows, (row) => row[name]);
+    return { mean: column("mean"), std: column("std"), labels: column("label") };
+  };
+  const { mean, std, labels } = three(6);
+  const found = fitSpread(mean, std, labels, 1);
+  assert.ok(found && Math.abs(found.floors[0] - Math.sqrt(0.25 + 0.03)) < 0.05, JSON.stringify(found));
+  holds(found, three(7));
+  // All of them agree everywhere: the floor is what the errors are.
+  const same = fitSpread(mean, new Float64Array(std.length), labels, 1);
+  assert.ok(same && same.factors[0] === 0 && Math.abs(same.floors[0] - 0.53) < 0.02, JSON.stringify(same));
+});
+
+test("missing labels do not count; a target with few labels takes the factor and floor of all", () => {
   const { mean, std, labels } = drawn([2, 2], 500, 3);
   for (let i = 1; i < labels.length; i += 2) if (i > 9) labels[i] = Number.NaN;
-  std[0] = 0;
-  const [first, second] = fitFactors(mean, std, labels, 2) ?? [];
-  assert.ok(Math.abs(first - 2) < 0.2 && Math.abs(second - first) < 0.1, `${first} ${second}`);
-  assert.equal(fitFactors(Float64Array.of(1), Float64Array.of(1), Float64Array.of(Number.NaN), 1), null);
+  const { factors, floors } = fitSpread(mean, std, labels, 2) ?? { factors: [], floors: [] };
+  assert.ok(Math.abs(factors[0] - 2) < 0.3 && Math.abs(factors[1] - factors[0]) < 0.15, `${factors} ${floors}`);
+  assert.equal(fitSpread(Float64Array.of(1), Float64Array.of(1), Float64Array.of(Number.NaN), 1), null);
+  const before = scaleSpread(Float64Array.of(1, 2), { factors: [3] });
+  assert.deepEqual([...before], [3, 6], "without floors, as runs had it before");
 });
 
 test("the temperature that probabilities were sharpened with is found", () => {

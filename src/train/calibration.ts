@@ -1,4 +1,5 @@
-// One number that makes what a model says of its own certainty honest: a factor on standard deviations, or a temperature of probabilities.
+// What makes that honest which a model says of its own certainty: a factor on standard deviations and a floor under them, or a temperature of
+// probabilities.
 import type { TaskKind } from "../model/task-graphs.js";
 
 /** Where the standard deviation of a prediction comes from. */
@@ -6,16 +7,24 @@ export type SpreadSource =
   | { readonly from: "ensemble"; readonly models: number }
   | { readonly from: "dropout"; readonly samples: number };
 
+export interface Spread {
+  /** One a target. */
+  readonly factors: readonly number[];
+  /** One a target, in its units; absent (0) in runs that were written before there were floors. */
+  readonly floors?: readonly number[];
+}
+
 /**
  * Fitted on the validation part.
- * - spread (regression): the standard deviation from `source` times the factor of the target is that of the error
+ * - spread (regression): the variance of the error is that from `source` times the square of the factor of the target, plus the
+ *   square of its floor
  * - temperature (binary, classes): log-odds over it
  */
 export type Calibration =
-  | { readonly method: "spread"; readonly source: SpreadSource; readonly factors: readonly number[] }
+  | ({ readonly method: "spread"; readonly source: SpreadSource } & Spread)
   | { readonly method: "temperature"; readonly temperature: number };
 
-/** A target with fewer labels on validation has the factor of all targets together. */
+/** A target with fewer labels on validation has the factor and floor of all targets together. */
 const LEAST_LABELS = 10;
 /** Of a normal distribution: 68 % and 95 % lie within. */
 export const INTERVALS = [
@@ -27,48 +36,83 @@ const MARGIN = 1e-7;
 /** Temperatures looked at. */
 const [COLDEST, HOTTEST] = [0.05, 20];
 
-/** (label - mean) / std wherever there is a label and a spread, by target. */
-function standardised(
+/** Squares of an error and of the standard deviation that was said of it. */
+interface Residual {
+  readonly error: number;
+  readonly said: number;
+}
+
+/** Floors looked at, as logarithms of their square over the mean square of the scaled deviations; beside none at all. */
+const FLOORS = { least: -14, greatest: 14, step: 0.1 };
+
+/** Residuals wherever there is a label, by target. */
+function residuals(
   mean: Float64Array,
   std: Float64Array,
   labels: Float64Array,
   targets: number,
-): readonly (readonly number[])[] {
+): readonly (readonly Residual[])[] {
   return Array.from({ length: targets }, (_, t) => {
-    const scores: number[] = [];
+    const own: Residual[] = [];
     for (let i = t; i < labels.length; i += targets) {
-      const score = (labels[i] - mean[i]) / std[i];
-      if (Number.isFinite(score)) scores.push(score);
+      const residual = { error: (labels[i] - mean[i]) ** 2, said: std[i] ** 2 };
+      if (Number.isFinite(residual.error + residual.said)) own.push(residual);
     }
-    return scores;
+    return own;
   });
+}
+
+const average = (values: readonly Residual[], of: (residual: Residual) => number) =>
+  values.reduce((sum, residual) => sum + of(residual), 0) / values.length;
+
+/**
+ * The factor and floor under which the errors are likeliest, taken as normal. For a given ratio of the two their common scale follows,
+ * so one number is searched for.
+ */
+function likeliest(values: readonly Residual[]): { readonly factor: number; readonly floor: number } | null {
+  const [error, said] = [average(values, (each) => each.error), average(values, (each) => each.said)];
+  if (!(error > 0)) return null;
+  if (said === 0) return { factor: 0, floor: Math.sqrt(error) };
+  const at = (ratio: number) => {
+    const offset = ratio * said;
+    const scale = average(values, (each) => each.error / (offset + each.said));
+    const loss = Math.log(scale) + average(values, (each) => Math.log(offset + each.said));
+    return { loss, factor: Math.sqrt(scale), floor: Math.sqrt(scale * offset) };
+  };
+  let best = at(0);
+  for (let logarithm = FLOORS.least; logarithm <= FLOORS.greatest; logarithm += FLOORS.step) {
+    const candidate = at(Math.exp(logarithm));
+    // Without a floor a deviation of 0 is no number.
+    if (!(best.loss <= candidate.loss)) best = candidate;
+  }
+  return { factor: best.factor, floor: best.floor };
 }
 
 /**
- * The factor on the standard deviations of each target with which the standardised residuals have unit variance.
+ * Factor and floor of each target. A factor alone would follow the few molecules of which the models happen to agree: their errors
+ * are many of their standard deviations, and would widen the intervals of all others.
  * @param mean, std, labels [rows * targets]; a label that is NaN is missing
  * @returns null where nothing can be fitted
  */
-export function fitFactors(
+export function fitSpread(
   mean: Float64Array,
   std: Float64Array,
   labels: Float64Array,
   targets: number,
-): readonly number[] | null {
-  const scores = standardised(mean, std, labels, targets);
-  const size = (values: readonly number[]) =>
-    Math.sqrt(values.reduce((sum, score) => sum + score * score, 0) / values.length);
-  const together = size(scores.flat());
-  if (!(together > 0)) return null;
-  return scores.map((own) => {
-    const factor = own.length < LEAST_LABELS ? together : size(own);
-    return factor > 0 ? factor : together;
-  });
+): Required<Spread> | null {
+  const byTarget = residuals(mean, std, labels, targets);
+  const together = likeliest(byTarget.flat());
+  if (!together) return null;
+  const fitted = byTarget.map((own) => (own.length < LEAST_LABELS ? null : likeliest(own)) ?? together);
+  return { factors: fitted.map(({ factor }) => factor), floors: fitted.map(({ floor }) => floor) };
 }
 
-/** Standard deviations times the factor of their target. */
-export function scaleSpread(std: Float64Array, factors: readonly number[]): Float64Array {
-  return std.map((value, i) => value * factors[i % factors.length]);
+/** Standard deviations with the factor and the floor of their target. */
+export function scaleSpread(std: Float64Array, { factors, floors }: Spread): Float64Array {
+  return std.map((value, i) => {
+    const target = i % factors.length;
+    return Math.hypot(value * factors[target], floors?.[target] ?? 0);
+  });
 }
 
 /** Share of the labels that lie within so many standard deviations of the prediction; NaN where there are none. */

@@ -3,7 +3,7 @@ import type { TaskConfig } from "../../model/task-graphs.js";
 import {
   type Calibration,
   coverage,
-  fitFactors,
+  fitSpread,
   fitTemperature,
   INTERVALS,
   type SpreadSource,
@@ -33,8 +33,8 @@ export function fitCalibration(
   labels: Float64Array,
 ): Calibration | null {
   if (kind === "regression") {
-    const factors = source && std && fitFactors(mean, std, labels, outputs);
-    return factors && { method: "spread", source, factors };
+    const spread = source && std && fitSpread(mean, std, labels, outputs);
+    return spread && { method: "spread", source, ...spread };
   }
   const temperature = fitTemperature(kind, mean, labels, outputs);
   return temperature === null ? null : { method: "temperature", temperature };
@@ -46,7 +46,7 @@ export function applyCalibration(
   calibration: Calibration | null,
   { mean, std }: Omit<Predictions, "calibrated">,
 ): Float64Array | null {
-  if (calibration?.method === "spread") return std && scaleSpread(std, calibration.factors);
+  if (calibration?.method === "spread") return std && scaleSpread(std, calibration);
   if (calibration?.method === "temperature" && kind !== "regression")
     return withTemperature(kind, mean, outputs, calibration.temperature);
   return null;
@@ -81,10 +81,12 @@ export function describeCalibration({ calibration }: CalibrationSummary): string
   const fitted = "fitted on the validation part, which also chose the epoch";
   if (calibration.method === "temperature")
     return `probabilities at temperature ${calibration.temperature.toPrecision(3)}, ${fitted}`;
-  const { source, factors } = calibration;
+  const { source, factors, floors } = calibration;
   const over =
     source.from === "ensemble" ? `over ${source.models} models` : `over ${source.samples} draws with dropout`;
-  const shown = factors.slice(0, 4).map((factor) => factor.toPrecision(3));
+  const shown = factors
+    .slice(0, 4)
+    .map((factor, t) => `${factor.toPrecision(3)} (floor ${(floors?.[t] ?? 0).toPrecision(3)})`);
   return `standard deviation ${over} times ${shown.join(", ")}${factors.length > 4 ? ", ..." : ""}, ${fitted}`;
 }
 
