@@ -2,12 +2,14 @@
 import type { BatchTensors } from "../blend/tensors.js";
 import { planBatches } from "../data/batches.js";
 import type { Corpus } from "../data/corpus.js";
+import { releaseMemory } from "../data/release-memory.js";
 import { DatasetError } from "../errors.js";
 import { initialise, taskSpecs } from "../model/parameters.js";
 import { readsGeometry, taskDropoutInputs, taskTrainingGraph } from "../model/task-graphs.js";
 import { Random } from "../random.js";
 import type { LoadedCheckpoint } from "./checkpoint.js";
 import { loadEncoder } from "./encoder-weights.js";
+import { memoryOf } from "./make-batch.js";
 import { isBetter, taskMetrics } from "./metrics.js";
 import { predictEntries } from "./predict-entries.js";
 import { type CosineSchedule, learningRateAt, SCHEDULE_DEFAULTS } from "./schedule.js";
@@ -143,6 +145,7 @@ async function trainEpoch(
     loss += (await trainer.backward({ ...tensors, ...labelled })).loss;
     learningRate = learningRateAt(schedule, Math.min(state.update + 1, schedule.maxUpdates - 1));
     trainer.update(++state.update, learningRate);
+    releaseMemory(memoryOf(tensors));
     batches++;
     state.molecules += order.entries.length;
   }
@@ -183,9 +186,11 @@ export async function finetuneSeed(
     while (state.epoch < epochs && state.epoch - best.epoch < settings.patience && !state.stopped) {
       const epoch = ++state.epoch;
       const trained = await trainEpoch(trainer, training, input, state);
-      const [predictions] = await predictEntries(corpus, data, validation, evaluation, settings, async (batch) => [
-        await predictor.predict(batch, parameters),
-      ]);
+      const [predictions] = await predictEntries(corpus, data, validation, evaluation, settings, async (batch) => {
+        const values = await predictor.predict(batch, parameters);
+        releaseMemory(memoryOf(batch));
+        return [values];
+      });
       const metrics = taskMetrics(task.kind, predictions, labels, task.outputs).average;
       if (Number.isNaN(metrics[metric])) throw new DatasetError(undefinedMetric(metric));
       const better = isBetter(metric, metrics[metric], best.value);
