@@ -3,7 +3,7 @@ import { UnsupportedOpError } from "../errors.js";
 import type { Node, Value } from "../onnx/graph.js";
 import * as ops from "../onnx/ops.js";
 import { type Dim, formatShape, product, type Shape } from "../onnx/shape.js";
-import { geluArgument, normalDistribution, standardized } from "./recompute.js";
+import { geluDerivative, standardized } from "./recompute.js";
 
 export interface RuleContext {
   readonly node: Node;
@@ -73,13 +73,6 @@ const binary =
     g && wanted[1] ? sumTo(right(g, a, b, y), b.shape) : null,
   ];
 
-/** The derivative of x Φ(x): Φ(x) + x φ(x), φ(x) = exp(-x²/2) / √(2π). */
-function geluDerivative(node: Node, x: Value): Value {
-  const t = geluArgument(node, x);
-  const density = ops.exp(ops.sub(ops.scalar(x, -Math.log(2 * Math.PI) / 2), ops.mul(t, t)));
-  return ops.add(normalDistribution(node, x), ops.mul(x, density));
-}
-
 function attributeFlag(node: Node, name: string): boolean {
   return node.attributes[name] === 1;
 }
@@ -91,7 +84,7 @@ const matrixProduct: Rule = ({ node, gradients: [g], inputs: [a, b], wanted }) =
   const transB = attributeFlag(node, "transB");
   const alpha = (node.attributes["alpha"] ?? 1) as number;
   if (product(g.shape) === 1 && a.shape.length === b.shape.length) {
-    // Of two vectors: each is scaled, which is no matter for a product.
+    // Two vectors: the gradient of each is the other times a number, which takes no product.
     const scaled = (other: Value, shape: Shape) => ops.reshape(ops.mul(other, ops.scale(g, alpha)), shape);
     return [wanted[0] ? scaled(b, a.shape) : null, wanted[1] ? scaled(a, b.shape) : null];
   }

@@ -10,3 +10,15 @@ nobody.close();
 export function releaseMemory(buffers: ArrayBuffer[]): void {
   nobody.postMessage(null, buffers);
 }
+
+type Tensors = Readonly<Record<string, { readonly data: ArrayBufferView }>>;
+
+/** The memory of tensors, each piece once. */
+export function memoryOf(tensors: Tensors): ArrayBuffer[] {
+  return [...new Set(Object.values(tensors).map(({ data }) => data.buffer as ArrayBuffer))];
+}
+
+/** Frees tensors that own their memory and leaves them empty. */
+export function releaseTensors(tensors: Tensors): void {
+  releaseMemory(memoryOf(tensors));
+}

@@ -11,19 +11,29 @@ const OPEN_FILES = 128;
 /** What is hashed at a time; one for all files, which are read one after another. */
 const piece = new Uint8Array(2 ** 16);
 
+/** Bytes that are asked of the system at a time. */
+const LARGEST_READ = 2 ** 30;
+
+/** Fills `out` with the bytes of an open file from `position` on. @returns how many there were: fewer where it ends before */
+export function readFully(descriptor: number, out: NodeJS.ArrayBufferView, position: number): number {
+  let done = 0;
+  while (done < out.byteLength) {
+    const got = readSync(descriptor, out, done, Math.min(out.byteLength - done, LARGEST_READ), position + done);
+    if (got === 0) break;
+    done += got;
+  }
+  return done;
+}
+
 /** Reads files by path and keeps them open, the longest open closed first. */
 export class FilePool {
   private readonly descriptors = new Map<string, number>();
 
   /** Fills `out` with the bytes of a file from `position` on. @throws DatasetError when the file ends before */
   read(path: string, out: NodeJS.ArrayBufferView, position: number): void {
-    const descriptor = this.descriptor(path);
-    let done = 0;
-    while (done < out.byteLength) {
-      const got = readSync(descriptor, out, done, out.byteLength - done, position + done);
-      if (got === 0) throw new DatasetError(`${path}: expected ${out.byteLength} bytes at ${position}, got ${done}`);
-      done += got;
-    }
+    const got = readFully(this.descriptor(path), out, position);
+    if (got < out.byteLength)
+      throw new DatasetError(`${path}: expected ${out.byteLength} bytes at ${position}, got ${got}`);
   }
 
   /** Bytes of a file. */

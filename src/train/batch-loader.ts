@@ -1,10 +1,10 @@
 // Batches made ahead of their use by threads of their own, delivered in the order asked for.
 import { Worker } from "node:worker_threads";
 import type { BatchTensors } from "../blend/tensors.js";
-import { releaseMemory } from "../data/release-memory.js";
+import { memoryOf, releaseMemory } from "../data/release-memory.js";
 import { DatasetError } from "../errors.js";
 import type { Label } from "../random.js";
-import { type BatchRecipe, memoryOf } from "./make-batch.js";
+import type { BatchRecipe } from "./make-batch.js";
 
 export interface WorkerSetup {
   readonly corpusDir: string;

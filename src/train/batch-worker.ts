@@ -1,9 +1,10 @@
 // Thread that makes batches, so that the runtime never waits for data.
 import { parentPort, workerData } from "node:worker_threads";
 import { openCorpus } from "../data/corpus.js";
+import { memoryOf } from "../data/release-memory.js";
 import { Random } from "../random.js";
 import type { BatchReply, BatchRequest, WorkerSetup } from "./batch-loader.js";
-import { makeBatch, memoryOf } from "./make-batch.js";
+import { makeBatch } from "./make-batch.js";
 import { roomIn } from "./spare-room.js";
 
 const { corpusDir, recipe, seed } = workerData as WorkerSetup;

@@ -2,14 +2,13 @@
 import type { BatchTensors } from "../blend/tensors.js";
 import { planBatches } from "../data/batches.js";
 import type { Corpus } from "../data/corpus.js";
-import { releaseMemory } from "../data/release-memory.js";
+import { releaseTensors } from "../data/release-memory.js";
 import { DatasetError } from "../errors.js";
 import { initialise, taskSpecs } from "../model/parameters.js";
 import { readsGeometry, taskDropoutInputs, taskTrainingGraph } from "../model/task-graphs.js";
 import { Random } from "../random.js";
 import type { LoadedCheckpoint } from "./checkpoint.js";
 import { loadEncoder } from "./encoder-weights.js";
-import { memoryOf } from "./make-batch.js";
 import { isBetter, taskMetrics } from "./metrics.js";
 import { predictEntries } from "./predict-entries.js";
 import { type CosineSchedule, learningRateAt, SCHEDULE_DEFAULTS } from "./schedule.js";
@@ -145,7 +144,7 @@ async function trainEpoch(
     loss += (await trainer.backward({ ...tensors, ...labelled })).loss;
     learningRate = learningRateAt(schedule, Math.min(state.update + 1, schedule.maxUpdates - 1));
     trainer.update(++state.update, learningRate);
-    releaseMemory(memoryOf(tensors));
+    releaseTensors(tensors);
     batches++;
     state.molecules += order.entries.length;
   }
@@ -188,7 +187,7 @@ export async function finetuneSeed(
       const trained = await trainEpoch(trainer, training, input, state);
       const [predictions] = await predictEntries(corpus, data, validation, evaluation, settings, async (batch) => {
         const values = await predictor.predict(batch, parameters);
-        releaseMemory(memoryOf(batch));
+        releaseTensors(batch);
         return [values];
       });
       const metrics = taskMetrics(task.kind, predictions, labels, task.outputs).average;

@@ -5,7 +5,7 @@ import type { BatchTensor } from "../blend/tensors.js";
 import { type BatchList, planBatches } from "../data/batches.js";
 import type { Corpus } from "../data/corpus.js";
 import { EDGE_CLASSES, SPD_CLASSES } from "../data/fields.js";
-import { releaseMemory } from "../data/release-memory.js";
+import { releaseTensors } from "../data/release-memory.js";
 import type { LossWeights, ModelConfig } from "../model/config.js";
 import { evaluationGraph } from "../model/graphs.js";
 import { DISTANCE_CENTRE, DISTANCE_SCALE } from "../model/losses.js";
@@ -13,7 +13,7 @@ import type { ParameterSlot } from "../model/parameters.js";
 import { Random } from "../random.js";
 import { graphRelations } from "../relations/graph.js";
 import { Session, type SessionOptions, type Tensor } from "../runtime/session.js";
-import { type BatchRecipe, makeBatch, memoryOf } from "./make-batch.js";
+import { type BatchRecipe, makeBatch } from "./make-batch.js";
 import { type LossValues, lossValues, parameterTensors } from "./trainer.js";
 
 /** Of an evaluated batch: its logits alone take half a kilobyte a pair, and larger batches are no faster. */
@@ -142,7 +142,7 @@ const data = (tensor: BatchTensor | Tensor | undefined): ArrayLike<number> => te
 /** Path length class of every pair of a padded batch, -1 for none. [batch, atoms, atoms] */
 function pathClasses(corpus: Corpus, molecules: Int32Array): Int8Array {
   const graphs = Array.from(molecules, (index) => {
-    const { atomFeatures, bonds, bondFeatures } = corpus.get(index);
+    const { atomFeatures, bonds, bondFeatures } = corpus.arrays(index);
     return graphRelations(atomFeatures, bonds, bondFeatures);
   });
   const n = Math.max(...graphs.map((graph) => graph.atoms));
@@ -213,7 +213,8 @@ export class HeldOutEvaluator {
           classes,
         );
       }
-      releaseMemory([...memoryOf(batch), ...memoryOf(results)]);
+      releaseTensors(batch);
+      releaseTensors(results);
     }
     return {
       spd: spd.measure(),

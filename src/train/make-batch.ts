@@ -62,11 +62,6 @@ export function dropoutTensors(
   return tensors;
 }
 
-/** The memory of tensors, each piece once. */
-export function memoryOf(tensors: Readonly<Record<string, { readonly data: ArrayBufferView }>>): ArrayBuffer[] {
-  return [...new Set(Object.values(tensors).map(({ data }) => data.buffer as ArrayBuffer))];
-}
-
 /**
  * @param random the stream of this batch; the values are a function of the first four arguments alone
  * @param room where the multipliers of dropout go, most of a batch

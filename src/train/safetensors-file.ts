@@ -1,9 +1,10 @@
 // Safetensors on disk: opened without reading the tensors, written with their checksum.
 
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { ByteSource } from "../data/random-access.js";
+import { readFully } from "../data/stored-file.js";
 import { CheckpointError } from "../errors.js";
 import { encodeSafetensors, type NamedTensor, openSafetensors, type Safetensors } from "./safetensors.js";
 
@@ -27,11 +28,8 @@ export function openByteSource(path: string): OpenSource {
   const descriptor = openForReading(path);
   const read = (begin: number, end: number): Uint8Array => {
     const bytes = new Uint8Array(end - begin);
-    for (let done = 0; done < bytes.length; ) {
-      const got = readSync(descriptor, bytes, done, Math.min(bytes.length - done, 2 ** 30), begin + done);
-      if (got === 0) throw new CheckpointError(`${path}: truncated while it was read, at byte ${begin + done}`);
-      done += got;
-    }
+    const got = readFully(descriptor, bytes, begin);
+    if (got < bytes.length) throw new CheckpointError(`${path}: truncated while it was read, at byte ${begin + got}`);
     return bytes;
   };
   return { source: { name: path, byteLength: fstatSync(descriptor).size, read }, close: () => closeSync(descriptor) };

@@ -1,7 +1,7 @@
 // Thread that makes the batches of a model in fine-tuning.
 import { workerData } from "node:worker_threads";
+import { memoryOf } from "../data/release-memory.js";
 import { Random } from "../random.js";
-import { memoryOf } from "./make-batch.js";
 import { serveBatches } from "./serve-batches.js";
 import { makeTaskBatch } from "./task-batch.js";
 import type { TaskBatchSetup } from "./task-batch-pool.js";

@@ -47,7 +47,7 @@ export interface TrainerSetup<Term extends string> extends SessionOptions {
 
 export class Trainer<Term extends string = LossTerm> {
   readonly #parameters: Readonly<Record<string, Tensor>>;
-  readonly #outputs: Readonly<Record<string, Tensor>>;
+  readonly #outputs: Record<string, Tensor>;
   readonly #losses: Float32Array;
   readonly #ranges: readonly RateRange[];
 
@@ -59,15 +59,14 @@ export class Trainer<Term extends string = LossTerm> {
   ) {
     this.#parameters = parameterTensors(slots, arena.parameters);
     this.#losses = new Float32Array(setup.terms.length);
-    const given = new Map(setup.graph.outputs.map(({ name, value }) => [name, value.shape]));
-    const gradient = ({ name, offset, size }: ParameterSlot): [string, Tensor] => {
-      const shape = given.get(gradientName(name)) as readonly number[];
-      return [gradientName(name), { data: arena.gradients.subarray(offset, offset + size), shape }];
-    };
-    this.#outputs = {
-      losses: { data: this.#losses, shape: [setup.terms.length] },
-      ...Object.fromEntries(slots.filter(({ name }) => given.has(gradientName(name))).map(gradient)),
-    };
+    const gradients = parameterTensors(slots, arena.gradients);
+    // The graph says in which shape it gives a gradient out.
+    const given = new Map(setup.graph.outputs.map(({ name, value }) => [name, value.shape as readonly number[]]));
+    this.#outputs = { losses: { data: this.#losses, shape: [setup.terms.length] } };
+    for (const { name } of slots) {
+      const shape = given.get(gradientName(name));
+      if (shape) this.#outputs[gradientName(name)] = { data: gradients[name].data, shape };
+    }
     this.#ranges = rateRanges(slots, arena.paddedCount, (name) =>
       given.has(gradientName(name)) ? (setup.rate?.(name) ?? 1) : 0,
     );

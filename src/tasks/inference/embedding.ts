@@ -1,12 +1,11 @@
 // Hidden states of batches of molecules, pooled to rows: what an inference thread does for `embed`.
 import { atomCount, type Molecule } from "../../chem/molecule.js";
-import { releaseMemory } from "../../data/release-memory.js";
+import { releaseTensors } from "../../data/release-memory.js";
 import type { ModelConfig } from "../../model/config.js";
 import { layoutParameters, taskSpecs } from "../../model/parameters.js";
 import { embeddingGraph, readsGeometry, type TaskMode } from "../../model/task-graphs.js";
 import { Random } from "../../random.js";
 import { Session } from "../../runtime/session.js";
-import { memoryOf } from "../../train/make-batch.js";
 import { makeTaskBatch } from "../../train/task-batch.js";
 import { BatchPool, type BatchThreadSetup } from "../../train/task-batch-pool.js";
 import { parameterTensors } from "../../train/trainer.js";
@@ -44,7 +43,8 @@ export async function createEmbedder({ config, mode, layer, pool, parameters }: 
     const results = await session.run({ ...batch, ...weights });
     const states = results[`states.${layer}`].data as Float32Array;
     const pooled = poolStates(states, molecules.map(atomCount), config.width, pool);
-    releaseMemory([...memoryOf(batch), ...memoryOf(results)]);
+    releaseTensors(batch);
+    releaseTensors(results);
     return pooled;
   };
 }

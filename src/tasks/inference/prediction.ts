@@ -2,12 +2,11 @@
 import { FingerprintIndex, morganFingerprint } from "../../chem/fingerprint.js";
 import type { Molecule } from "../../chem/molecule.js";
 import { loadRdkit } from "../../chem/rdkit.js";
-import { releaseMemory } from "../../data/release-memory.js";
+import { releaseTensors } from "../../data/release-memory.js";
 import type { DropoutConfig } from "../../model/config.js";
 import { taskDropoutInputs } from "../../model/task-graphs.js";
 import { type Label, Random } from "../../random.js";
 import { taskSlots } from "../../train/finetuned-model.js";
-import { memoryOf } from "../../train/make-batch.js";
 import { makeTaskBatch, taskDropout } from "../../train/task-batch.js";
 import { BatchPool, type BatchThreadSetup } from "../../train/task-batch-pool.js";
 import { predictionRecipe, type TaskModel, TaskPredictor } from "../../train/task-predictor.js";
@@ -73,9 +72,9 @@ export async function createPredictor({ models, dropout, fingerprints }: Predict
     for (let draw = 0; dropped && draw < dropped.draws; draw++) {
       const multipliers = taskDropout(molecules, dropped.inputs, dropped.random.split(...labels, draw));
       draws.push(await dropped.predictor.predict({ ...batch, ...multipliers }, members[0].parameters));
-      releaseMemory(memoryOf(multipliers));
+      releaseTensors(multipliers);
     }
-    releaseMemory(memoryOf(batch));
+    releaseTensors(batch);
     return { members: values, draws, similarities: similarity?.(molecules) ?? null };
   };
 }
