@@ -127,6 +127,21 @@ describe("an interrupted run", () => {
     assert.deepEqual(results("stopped"), expected);
   });
 
+  it("resumes with as many replicas as it began with, whatever the threads", async () => {
+    const replicas = ["--replicas", "2", "--seed", "5"];
+    await succeed(moleblend(begin("shared", ...replicas)));
+    const { child, outcome } = startCli(begin("shared-stopped", ...replicas));
+    await newCheckpoint("shared-stopped", [], () => child.exitCode !== null);
+    child.kill("SIGTERM");
+    assert.equal((await outcome).code, 143);
+    const last = ["pretrain", "--runs", runs, "--resume", "shared-stopped", "--quiet"];
+    await succeed(moleblend([...last, "--threads", "2"]));
+    const { model, optimizer } = results("shared");
+    const resumed = results("shared-stopped");
+    // Held-out measures depend on the threads in their last digits.
+    assert.deepEqual([resumed.model, resumed.optimizer], [model, optimizer]);
+  });
+
   it("reports again when it is resumed after its last step", async () => {
     const { stdout } = await succeed(moleblend([...goOn("whole"), "--json"]));
     const summary = JSON.parse(stdout) as { finished: boolean; heldout: { spd: { value: number } } };

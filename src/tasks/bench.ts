@@ -25,6 +25,8 @@ export interface BenchOptions {
   readonly steps?: number;
   readonly budget?: number;
   readonly threads?: number;
+  /** Of the model; by default as many as training would have, and one for a profile. */
+  readonly replicas?: number;
   /** Adds an operator profile of the training graph. */
   readonly profile?: boolean;
   /** Measures the matrix products of a step alone, in the same process. */
@@ -121,6 +123,7 @@ export async function bench(options: BenchOptions): Promise<BenchReport> {
         steps,
         warmup: 3,
         threads,
+        ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
         profile,
         yardstick,
         budget,
@@ -137,7 +140,7 @@ function formatResult(result: PresetResult): string[] {
   const { preset, parameters, batchSize, meanAtoms, shares, nodes, yardstick } = result;
   const lines = [
     `${preset}: ${result.moleculesPerSecond.toFixed(1)} molecules/s (${result.moleculesPerSecondWithData.toFixed(1)} with waiting for data)`,
-    `  ${(parameters / 1e6).toFixed(1)} M parameters, batch ${batchSize}, ${meanAtoms.toFixed(1)} atoms a molecule, ${result.steps} steps`,
+    `  ${(parameters / 1e6).toFixed(1)} M parameters, batch ${batchSize}, ${meanAtoms.toFixed(1)} atoms a molecule, ${result.steps} steps${result.replicas > 1 ? `, ${result.replicas} replicas` : ""}`,
     `  step ${(result.stepSeconds * 1000).toFixed(1)} ms, of the time: runtime ${percent(shares.runtime)}, optimizer ${percent(shares.optimizer)}, waiting for data ${percent(shares.data)}`,
     `  peak memory ${result.peakMemoryMB.toFixed(0)} MB, session created in ${result.sessionSeconds.toFixed(2)} s, a batch made in ${(result.batchSeconds * 1000).toFixed(1)} ms`,
   ];

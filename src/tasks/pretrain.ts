@@ -16,6 +16,7 @@ import type { HeldOut } from "../train/heldout.js";
 import { checkpointConfig } from "../train/load-arrays.js";
 import { type LoopResult, pretrainLoop } from "../train/loop.js";
 import { createProgress, type Progress, type ProgressMode } from "../train/progress.js";
+import { replicasFor } from "../train/replicated-trainer.js";
 import { openRunLog } from "../train/run-log.js";
 import { type PretrainSettings, rescheduled, type ScheduleOverrides } from "../train/settings.js";
 import { openEventWriter } from "../train/tensorboard.js";
@@ -152,7 +153,10 @@ function openRun(job: PretrainJob): Opened {
  * @throws ConfigError, DatasetError, CheckpointError
  */
 export async function pretrain(job: PretrainJob): Promise<PretrainSummary> {
-  const { run, settings, inputs, resume, begins } = openRun(job);
+  const { run, settings: opened, inputs, resume, begins } = openRun(job);
+  const threads = job.threads ?? availableParallelism();
+  // Kept with the run: sums depend on it in their last bits. Runs from before there were replicas had one.
+  const settings = { ...opened, replicas: opened.replicas ?? (begins ? replicasFor(opened.model, threads) : 1) };
   const { corpus, prepared } = await corpusFromInput(inputs, join(job.runsDir, "corpora"), job.prepare);
   job.onPrepared?.(prepared);
   mkdirSync(run, { recursive: true });
@@ -178,7 +182,7 @@ export async function pretrain(job: PretrainJob): Promise<PretrainSummary> {
     result = await pretrainLoop(
       corpus,
       settings,
-      { threads: job.threads ?? availableParallelism(), workers: job.workers ?? 1, resume },
+      { threads, workers: job.workers ?? 1, resume },
       {
         onStep: ({ step, losses, molecules }) => progress.update(step, losses, molecules),
         onLog: record,

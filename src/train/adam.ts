@@ -35,11 +35,15 @@ export interface AdamStep {
   readonly ranges?: readonly RateRange[];
 }
 
-/** A part of the arena that learns at its own rate. */
-export interface RateRange {
+/** A part of the arena. */
+export interface Span {
   /** First element and the one after the last, multiples of 8 (slots of a layout begin at multiples of 16). */
   readonly begin: number;
   readonly end: number;
+}
+
+/** A part of the arena that learns at its own rate. */
+export interface RateRange extends Span {
   /** Multiplied into the learning rate; 0 leaves the part as it is. */
   readonly factor: number;
 }
@@ -54,7 +58,7 @@ export interface AdamReport {
 }
 
 /** Floats whose squares are summed at one go, and updated while they are in the cache. Part of what defines the norm. */
-const BLOCK = 1 << 15;
+export const BLOCK = 1 << 15;
 
 /** @throws ConfigError naming the setting that is out of range. */
 export function checkAdamConfig(config: AdamConfig): void {
@@ -78,8 +82,8 @@ export function resetAdam(arena: Arena): void {
 export function gradientNorm(arena: Arena, accumulated = false): number {
   const start = gradientAddress(arena, accumulated);
   let sum = 0;
-  for (let done = 0; done < arena.paddedCount; done += BLOCK) {
-    sum += arena.kernel.squareSum(start + 4 * done, Math.min(BLOCK, arena.paddedCount - done));
+  for (const { begin, end } of blocks({ begin: 0, end: arena.paddedCount })) {
+    sum += arena.kernel.squareSum(start + 4 * begin, end - begin);
   }
   return Math.sqrt(sum);
 }
@@ -100,6 +104,21 @@ export function clipCoefficient(norm: number, maxNorm: number): number {
  * Not applied, and reported so, if the gradient norm is not finite.
  */
 export function adamStep(arena: Arena, config: AdamConfig, step: AdamStep): AdamReport {
+  return applyAdam(arena, config, step, gradientNorm(arena, step.accumulated));
+}
+
+/**
+ * `adamStep` where the norm is known already, on a part of the arena: replicas of a model have a part each.
+ * @param norm of the gradients as they lie there, without `gradientScale`
+ * @param part elements that are updated, bounds as in RateRange
+ */
+export function applyAdam(
+  arena: Arena,
+  config: AdamConfig,
+  step: AdamStep,
+  norm: number,
+  part: Span = { begin: 0, end: arena.paddedCount },
+): AdamReport {
   checkAdamConfig(config);
   const { update, learningRate, gradientScale = 1, accumulated = false } = step;
   if (!Number.isSafeInteger(update) || update < 1)
@@ -107,9 +126,9 @@ export function adamStep(arena: Arena, config: AdamConfig, step: AdamStep): Adam
   if (!Number.isFinite(learningRate))
     throw new ConfigError(`Adam: learning rate: expected a number, got ${learningRate}`);
 
-  const norm = Math.abs(gradientScale) * gradientNorm(arena, accumulated);
-  if (!Number.isFinite(norm)) return { gradientNorm: norm, clipCoefficient: 1, applied: false };
-  const coefficient = clipCoefficient(norm, config.maxGradientNorm);
+  const scaled = Math.abs(gradientScale) * norm;
+  if (!Number.isFinite(scaled)) return { gradientNorm: scaled, clipCoefficient: 1, applied: false };
+  const coefficient = clipCoefficient(scaled, config.maxGradientNorm);
   const { parameters, m, v } = arena.address;
   const gradients = gradientAddress(arena, accumulated);
   for (const { begin, end, factor } of step.ranges ?? [{ begin: 0, end: arena.paddedCount, factor: 1 }]) {
@@ -125,16 +144,22 @@ export function adamStep(arena: Arena, config: AdamConfig, step: AdamStep): Adam
       epsilon: config.epsilon,
       decay: rate * config.weightDecay,
     };
-    for (let done = begin; done < end; done += BLOCK) {
-      const count = Math.min(BLOCK, end - done);
-      const offset = 4 * done;
+    for (const block of blocks({ begin: Math.max(begin, part.begin), end: Math.min(end, part.end) })) {
+      const offset = 4 * block.begin;
+      const count = block.end - block.begin;
       arena.kernel.adam(parameters + offset, gradients + offset, m + offset, v + offset, count, scalars);
     }
   }
-  return { gradientNorm: norm, clipCoefficient: coefficient, applied: true };
+  return { gradientNorm: scaled, clipCoefficient: coefficient, applied: true };
 }
 
-function gradientAddress(arena: Arena, accumulated: boolean): number {
+/** What is worked on while it is in the cache, piece by piece. */
+export function* blocks({ begin, end }: Span): Generator<Span> {
+  for (let at = begin; at < end; at += BLOCK) yield { begin: at, end: Math.min(end, at + BLOCK) };
+}
+
+/** Where the gradients of an update lie, in bytes. @throws ConfigError without `accumulate`, where it is asked for */
+export function gradientAddress(arena: Arena, accumulated: boolean): number {
   if (accumulated && !arena.accumulated) {
     throw new ConfigError("gradient accumulation: the arena was created without `accumulate`");
   }

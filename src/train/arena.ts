@@ -26,9 +26,11 @@ export interface Arena {
   readonly v: Float32Array<ArrayBuffer>;
   /** Sum of the gradients of several micro-batches; null unless asked for. */
   readonly accumulated: Float32Array<ArrayBuffer> | null;
+  /** Room of `scratch` floats beside the arrays; null unless asked for. */
+  readonly scratch: Float32Array<ArrayBuffer> | null;
   /** The inner loops, and where the arrays begin (bytes); for the optimizer. */
   readonly kernel: Kernel;
-  readonly address: Readonly<Record<"parameters" | "gradients" | "m" | "v" | "accumulated", number>>;
+  readonly address: Readonly<Record<"parameters" | "gradients" | "m" | "v" | "accumulated" | "scratch", number>>;
   /** `count` rounded up to whole vectors; what lies between is 0 and stays 0. */
   readonly paddedCount: number;
 }
@@ -36,6 +38,8 @@ export interface Arena {
 export interface ArenaOptions {
   /** Makes room for gradient accumulation. */
   readonly accumulate?: boolean;
+  /** Floats of room for what comes from elsewhere; a multiple of 16. */
+  readonly scratch?: number;
   /** Forces an implementation; the default is SIMD where it runs and the arena fits into 4 GiB, else JavaScript. */
   readonly kind?: ArenaKind;
 }
@@ -53,7 +57,8 @@ export function createArena(count: number, options: ArenaOptions = {}): Arena {
     throw new ConfigError(`arena: expected at least 1 parameter, got ${count}`);
   const stride = Math.ceil(count / ALIGNMENT) * ALIGNMENT;
   const arrays = options.accumulate ? 5 : 4;
-  const bytes = 4 * stride * arrays;
+  const { scratch = 0 } = options;
+  const bytes = 4 * (stride * arrays + scratch);
   const kind = options.kind ?? (bytes <= WASM_MEMORY_LIMIT && simdAvailable() ? "wasm-simd" : "javascript");
   if (kind === "wasm-simd" && bytes > WASM_MEMORY_LIMIT) {
     throw new ConfigError(
@@ -74,8 +79,9 @@ export function createArena(count: number, options: ArenaOptions = {}): Arena {
     m: view(2),
     v: view(3),
     accumulated: options.accumulate ? view(4) : null,
+    scratch: scratch > 0 ? new Float32Array(buffer, at(arrays), scratch) : null,
     kernel,
-    address: { parameters: at(0), gradients: at(1), m: at(2), v: at(3), accumulated: at(4) },
+    address: { parameters: at(0), gradients: at(1), m: at(2), v: at(3), accumulated: at(4), scratch: at(arrays) },
     paddedCount: Math.ceil(count / LANES) * LANES,
   };
 }

@@ -48,7 +48,7 @@ describe("loadBatches", () => {
       const corpus = await openCorpus(corpusDir);
       let at = 0;
       let last: BatchTensors = {};
-      for await (const tensors of loadBatches(orders, { corpusDir, recipe, seed: 3, workers })) {
+      for await (const [tensors] of loadBatches(orders, { corpusDir, recipe, seed: 3, workers })) {
         assert.ok(freed(last).every((tensor) => tensor.data.byteLength === 0));
         last = tensors;
         const { molecules, labels } = orders[at++];

@@ -10,6 +10,8 @@ export interface WorkerSetup {
   readonly corpusDir: string;
   readonly recipe: BatchRecipe;
   readonly seed: number;
+  /** Parts that a batch comes in, at most; one by default. */
+  readonly parts?: number;
 }
 
 /** Which molecules, and the labels of the random stream of the batch. */
@@ -25,7 +27,7 @@ export interface BatchRequest extends BatchOrder {
 }
 
 export type BatchReply =
-  | { readonly id: number; readonly tensors: BatchTensors }
+  | { readonly id: number; readonly parts: readonly BatchTensors[] }
   | { readonly id: number; readonly failure: { readonly name: string; readonly message: string } };
 
 export interface LoaderOptions extends WorkerSetup {
@@ -41,13 +43,16 @@ const DEFAULT_AHEAD = 2;
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 12 };
 
 /**
- * The batches of `orders`, in order. A batch is valid until the next one is asked for: then the memory of its dropout
- * multipliers goes back to the thread, and that of its other tensors is freed. Ends its threads when the consumer stops,
- * early or not.
+ * The batches of `orders`, in order, each as its parts (`splitBatch`). A batch of one part is valid until the next one is asked for:
+ * then the memory of its dropout multipliers goes back to the thread, and that of its other tensors is freed. Several parts are
+ * the consumer's. Ends its threads when the consumer stops, early or not.
  */
-export async function* loadBatches(orders: Iterable<BatchOrder>, options: LoaderOptions): AsyncGenerator<BatchTensors> {
-  const { corpusDir, recipe, seed, workers = 1, ahead = DEFAULT_AHEAD } = options;
-  const setup: WorkerSetup = { corpusDir, recipe, seed };
+export async function* loadBatches(
+  orders: Iterable<BatchOrder>,
+  options: LoaderOptions,
+): AsyncGenerator<readonly BatchTensors[]> {
+  const { corpusDir, recipe, seed, parts = 1, workers = 1, ahead = DEFAULT_AHEAD } = options;
+  const setup: WorkerSetup = { corpusDir, recipe, seed, parts };
   const ready = new Map<number, BatchReply>();
   let wake: (() => void) | null = null;
   let broken: Error | null = null;
@@ -92,15 +97,20 @@ export async function* loadBatches(orders: Iterable<BatchOrder>, options: Loader
       if (!reply) throw broken ?? new DatasetError(`${corpusDir}: batch ${delivered} was not made`);
       ready.delete(delivered);
       if ("failure" in reply) throw asError(reply.failure, corpusDir);
-      yield reply.tensors;
-      const { tensors } = reply;
-      const [masks] = recipe.dropout;
-      spare = masks ? (tensors[masks.name].data.buffer as ArrayBuffer) : null;
-      releaseMemory(memoryOf(tensors).filter((memory) => memory !== spare));
+      yield reply.parts;
+      if (parts > 1) continue;
+      const [whole] = reply.parts;
+      spare = maskMemory(whole, recipe);
+      releaseMemory(memoryOf(whole).filter((memory) => memory !== spare));
     }
   } finally {
     await Promise.all(threads.map((thread) => thread.terminate()));
   }
+}
+
+/** The piece of memory in which all dropout multipliers of a batch lie; null where there are none. */
+export function maskMemory(tensors: BatchTensors, { dropout: [first] }: BatchRecipe): ArrayBuffer | null {
+  return first ? (tensors[first.name].data.buffer as ArrayBuffer) : null;
 }
 
 /** What a thread failed with: a damaged corpus speaks for itself, anything else is a defect. */

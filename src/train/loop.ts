@@ -14,10 +14,11 @@ import { type BatchOrder, loadBatches } from "./batch-loader.js";
 import type { Json, LoadedCheckpoint, TrainingState } from "./checkpoint.js";
 import { type HeldOut, HeldOutEvaluator, planHeldOut } from "./heldout.js";
 import type { BatchRecipe } from "./make-batch.js";
+import { createLearner } from "./replicated-trainer.js";
 import { type NamedTensor, readDense, type Safetensors } from "./safetensors.js";
 import { learningRateAt, SCHEDULE_DEFAULTS } from "./schedule.js";
 import type { PretrainSettings } from "./settings.js";
-import { type LossValues, Trainer } from "./trainer.js";
+import type { Learner, LossValues, ModelState } from "./trainer.js";
 
 /** What the outside does while the loop runs; each is awaited. */
 export interface LoopHooks {
@@ -98,12 +99,12 @@ export async function pretrainLoop(
     droppath: settings.droppath,
   };
   const plan = (epoch: number) => planBatches(split.train, corpus.atomCounts, settings.batches, seed, epoch);
-  const trainer = await Trainer.create(model, {
-    ...settings,
-    accumulate: settings.accumulate > 1,
-    threads: options.threads,
-  });
-  const start = options.resume ? restore(trainer, options.resume, settings) : begin(trainer, settings);
+  const learner = await createLearner(
+    model,
+    { ...settings, accumulate: settings.accumulate > 1, threads: options.threads },
+    settings.replicas ?? 1,
+  );
+  const start = await (options.resume ? restore(learner, options.resume, settings) : begin(learner, settings));
   const window = new Window(options.resume?.state.unlogged);
   const evaluated = split.validation.slice(0, EVALUATED);
   const heldOutBatches = planHeldOut(evaluated, corpus, seed);
@@ -112,52 +113,58 @@ export async function pretrainLoop(
       ? await HeldOutEvaluator.create(
           model,
           settings.lossWeights,
-          trainer.slots,
-          trainer.arena.parameters,
+          learner.slots,
+          learner.parameters(),
           recipe,
           seed,
           options,
         )
       : null;
   const state: LoopState = { ...start, molecules: 0, heldOut: null, window };
-  const save = () => hooks.onCheckpoint(trainingState(state, settings), ...checkpointTensors(trainer));
+  const save = async () => {
+    const tensors = checkpointTensors(learner.slots, await learner.state());
+    await hooks.onCheckpoint(trainingState(state, settings), ...tensors);
+  };
+  const evaluate = async (): Promise<HeldOut | null> => {
+    learner.parameters(); // Brings the array up to date that the evaluator reads.
+    return evaluator ? evaluator.evaluate(corpus, heldOutBatches) : null;
+  };
   const orders = batchOrders((epoch) => plan(epoch).batches, start);
   const pending: (BatchOrder & Position)[] = [];
   const source = loadBatches(remember(orders, pending), {
     corpusDir: corpus.dir,
     recipe,
     seed,
+    parts: learner.replicas,
     workers: options.workers,
   });
   const began = performance.now();
   try {
     while (state.step < settings.steps) {
-      await oneUpdate(trainer, source, pending, settings, state, hooks);
+      await oneUpdate(learner, source, pending, settings, state, hooks);
       const { step } = state;
       if (step % settings.logEvery === 0 || step === settings.steps) hooks.onLog?.(step, state.window.flush());
-      if (evaluator && (step % settings.evaluateEvery === 0 || step === settings.steps)) {
-        state.heldOut = await evaluator.evaluate(corpus, heldOutBatches);
-        hooks.onHeldOut?.(step, state.heldOut);
+      if (step % settings.evaluateEvery === 0 || step === settings.steps) {
+        state.heldOut = await evaluate();
+        if (state.heldOut) hooks.onHeldOut?.(step, state.heldOut);
       }
       const stop = hooks.shouldStop?.() ?? false;
       if (stop || step % settings.checkpointEvery === 0 || step === settings.steps) await save();
       if (stop) break;
     }
     // Resumed after the last step: measured again for the report; the metrics have it already.
-    if (evaluator && state.step >= settings.steps) {
-      state.heldOut ??= await evaluator.evaluate(corpus, heldOutBatches);
-    }
+    if (state.step >= settings.steps) state.heldOut ??= await evaluate();
   } finally {
     await source.return(undefined);
     await evaluator?.close();
-    await trainer.close();
+    await learner.close();
   }
   return {
     step: state.step,
     heldOut: state.heldOut,
     molecules: state.molecules,
     seconds: (performance.now() - began) / 1000,
-    parameters: trainer.slots.reduce((sum, { size }) => sum + size, 0),
+    parameters: learner.slots.reduce((sum, { size }) => sum + size, 0),
     train: split.train.length,
     validation: split.validation.length,
     tokenEfficiency: plan(0).tokenEfficiency,
@@ -172,7 +179,7 @@ interface LoopState {
   heldOut: HeldOut | null;
   readonly window: Window;
   /** The batch after the one in use. */
-  upcoming?: Promise<IteratorResult<BatchTensors>>;
+  upcoming?: Promise<IteratorResult<readonly BatchTensors[]>>;
 }
 
 /** Lets each order through and keeps it until its batch is used. */
@@ -185,8 +192,8 @@ function* remember<T>(orders: Iterable<T>, pending: T[]): Generator<T> {
 
 /** One update from `settings.accumulate` batches. */
 async function oneUpdate(
-  trainer: Trainer,
-  source: AsyncGenerator<BatchTensors>,
+  learner: Learner,
+  source: AsyncGenerator<readonly BatchTensors[]>,
   pending: (BatchOrder & Position)[],
   settings: PretrainSettings,
   state: LoopState,
@@ -199,19 +206,19 @@ async function oneUpdate(
     const next = await (state.upcoming ?? source.next());
     const order = pending.shift();
     if (next.done || !order) throw new ConfigError("the corpus has no molecule to train on");
-    const losses = await trainer.backward(next.value);
+    const losses = await learner.backward(...next.value);
     // Asked for as soon as the batch is used: its thread works while the optimizer does, which takes one core.
     state.upcoming = source.next();
     state.upcoming.catch(() => undefined); // Reported when it is awaited.
     for (const term of LOSS_TERMS) sums[term] += losses[term] / accumulate;
-    if (accumulate > 1) trainer.accumulate();
+    if (accumulate > 1) await learner.accumulate();
     molecules += order.molecules.length;
     state.epoch = order.epoch;
     state.batchInEpoch = order.batchInEpoch + 1;
   }
   // The reference does update k (from 1) with the rate of k - 1 updates done.
   const learningRate = learningRateAt(scheduleOf(settings), state.step);
-  const report = trainer.update(state.step + 1, learningRate, accumulate > 1 ? accumulate : 0);
+  const report = await learner.update(state.step + 1, learningRate, accumulate > 1 ? accumulate : 0);
   state.step++;
   state.molecules += molecules;
   const losses = sums as LossValues;
@@ -256,22 +263,28 @@ class Window {
   }
 }
 
-function begin(trainer: Trainer, { seed, init }: PretrainSettings): Position & { step: number } {
-  initialise(trainer.slots, trainer.arena.parameters, Random.fromSeed(seed), init);
+async function begin(
+  learner: Learner,
+  { seed, init }: PretrainSettings,
+): Promise<Position & { readonly step: number }> {
+  await learner.load(({ parameters, m, v }) => {
+    initialise(learner.slots, parameters, Random.fromSeed(seed), init);
+    for (const moment of [m, v]) moment.fill(0);
+  });
   return { step: 0, epoch: 0, batchInEpoch: 0 };
 }
 
 const MOMENTS = ["m", "v"] as const;
 
-function checkpointTensors({ slots, arena }: Trainer): [NamedTensor[], NamedTensor[]] {
-  const tensors = (flat: Float32Array, prefix = ""): NamedTensor[] =>
+function checkpointTensors(slots: Learner["slots"], state: ModelState): [NamedTensor[], NamedTensor[]] {
+  const tensors = (flat: Float32Array<ArrayBuffer>, prefix = ""): NamedTensor[] =>
     slots.map(({ name, shape, offset, size }) => ({
       name: prefix + name,
       dtype: "F32",
       shape,
-      data: flat.subarray(offset, offset + size) as Float32Array<ArrayBuffer>,
+      data: flat.subarray(offset, offset + size),
     }));
-  return [tensors(arena.parameters), MOMENTS.flatMap((moment) => tensors(arena[moment], `${moment}.`))];
+  return [tensors(state.parameters), MOMENTS.flatMap((moment) => tensors(state[moment], `${moment}.`))];
 }
 
 function trainingState(
@@ -286,18 +299,20 @@ function trainingState(
 }
 
 /** Puts parameters and moments back. @throws CheckpointError when the checkpoint is of another model */
-function restore(
-  trainer: Trainer,
+async function restore(
+  learner: Learner,
   { path, state, model, optimizer }: LoadedCheckpoint,
   settings: PretrainSettings,
-): Position & { step: number } {
+): Promise<Position & { readonly step: number }> {
   const expected = JSON.stringify(settings.model);
   const got = JSON.stringify((state.config as { model?: Json } | null)?.model);
   if (got !== expected) throw new CheckpointError(`${path}: expected a model ${expected}, got ${got}`);
   const fill = (file: Safetensors, flat: Float32Array, prefix = "") => {
-    for (const { name, shape, offset } of trainer.slots) flat.set(readDense(file, prefix + name, shape), offset);
+    for (const { name, shape, offset } of learner.slots) flat.set(readDense(file, prefix + name, shape), offset);
   };
-  fill(model, trainer.arena.parameters);
-  for (const moment of MOMENTS) fill(optimizer, trainer.arena[moment], `${moment}.`);
+  await learner.load((own) => {
+    fill(model, own.parameters);
+    for (const moment of MOMENTS) fill(optimizer, own[moment], `${moment}.`);
+  });
   return { step: state.step, epoch: state.epoch, batchInEpoch: state.batchInEpoch };
 }

@@ -33,6 +33,11 @@ export interface PretrainSettings {
   readonly batches: BatchOptions;
   /** Batches whose mean gradient makes one update. */
   readonly accumulate: number;
+  /**
+   * Replicas of the model that share each batch; without it, chosen when a run begins (`replicasFor`) and kept from there on. Draws do
+   * not depend on it, but sums are added up in another order.
+   */
+  readonly replicas?: number;
   /** Share of the structures held out. */
   readonly validation: number;
   readonly seed: number;
@@ -71,6 +76,7 @@ export interface ScheduleOverrides {
   /** A fixed number of molecules a batch, in random order, instead of a budget of tokens. */
   readonly batchSize?: number;
   readonly accumulate?: number;
+  readonly replicas?: number;
   readonly validation?: number;
   readonly logEvery?: number;
   readonly evaluateEvery?: number;
@@ -135,6 +141,7 @@ export function pretrainSettings(presetName: string, overrides: SettingOverrides
     steps,
     batches: batchesOf(maxTokens, overrides.batchSize),
     accumulate: positive("accumulate", overrides.accumulate ?? 1),
+    ...(overrides.replicas === undefined ? {} : { replicas: positive("replicas", overrides.replicas) }),
     validation: overrides.validation ?? 0.05,
     seed: overrides.seed ?? 1,
     logEvery: positive("log-every", overrides.logEvery ?? every(20)),
@@ -153,6 +160,7 @@ export function rescheduled(settings: PretrainSettings, overrides: ScheduleOverr
   for (const name of [
     "steps",
     "accumulate",
+    "replicas",
     "logEvery",
     "evaluateEvery",
     "checkpointEvery",

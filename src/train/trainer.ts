@@ -1,5 +1,5 @@
 // A model under training: its flat parameters, its session, and one step of forward, backward, clipping and Adam.
-
+import type { BatchTensors } from "../blend/tensors.js";
 import type { DropoutConfig, LossWeights, ModelConfig } from "../model/config.js";
 import { gradientName, LOSS_TERMS, type LossTerm, trainingGraph } from "../model/graphs.js";
 import { layoutParameters, type ParameterSlot, type ParameterSpec, parameterSpecs } from "../model/parameters.js";
@@ -7,6 +7,7 @@ import type { Graph } from "../onnx/graph.js";
 import { Session, type SessionOptions, type Tensor } from "../runtime/session.js";
 import { type AdamConfig, type AdamReport, accumulateGradients, adamStep, type RateRange } from "./adam.js";
 import { type Arena, createArena } from "./arena.js";
+import { EXCHANGE_ROOM, type ReplicaGroup } from "./replica-group.js";
 
 export interface TrainerOptions extends SessionOptions {
   readonly dropout: DropoutConfig;
@@ -14,9 +15,34 @@ export interface TrainerOptions extends SessionOptions {
   readonly adam: AdamConfig;
   /** Room for summing the gradients of several batches before an update. */
   readonly accumulate?: boolean;
+  /** The other replicas of the model, where it is one of several. */
+  readonly group?: ReplicaGroup;
 }
 
 export type LossValues = Readonly<Record<LossTerm, number>>;
+
+/** Parameters and Adam's moments, each flat. */
+export type ModelState = Readonly<Record<"parameters" | "m" | "v", Float32Array<ArrayBuffer>>>;
+
+/** What a training loop needs of a model, be it one (`Trainer`) or several replicas (`ReplicatedTrainer`). */
+export interface Learner {
+  readonly slots: readonly ParameterSlot[];
+  /** Most parts that a batch may come in (`splitBatch`). */
+  readonly replicas: number;
+  /** Forward and backward of all parts of a batch; its losses. The parts are used up. */
+  backward(...parts: readonly BatchTensors[]): Promise<LossValues>;
+  /** Adds the gradients of the last `backward` to the sum of this update. */
+  accumulate(): void | Promise<void>;
+  /** Clips and applies Adam; see `Trainer.update`. */
+  update(update: number, learningRate: number, accumulatedBatches?: number): AdamReport | Promise<AdamReport>;
+  /** The parameters as they are: the same array at every call, which later updates may or may not change. */
+  parameters(): Float32Array<ArrayBuffer>;
+  /** The state to be read before the next call. */
+  state(): ModelState | Promise<ModelState>;
+  /** Sets the state: `fill` writes into arrays whose values it must not rely on. */
+  load(fill: (state: ModelState) => void): void | Promise<void>;
+  close(): Promise<void>;
+}
 
 /** Views of each tensor in a flat array, by name. */
 export function parameterTensors(
@@ -41,11 +67,13 @@ export interface TrainerSetup<Term extends string> extends SessionOptions {
   readonly terms: readonly Term[];
   readonly adam: AdamConfig;
   readonly accumulate?: boolean;
+  readonly group?: ReplicaGroup;
   /** Learning-rate factor of each parameter; 1 by default. Parameters whose gradient the graph lacks are left alone. */
   readonly rate?: (parameter: string) => number;
 }
 
 export class Trainer<Term extends string = LossTerm> {
+  readonly replicas = 1;
   readonly #parameters: Readonly<Record<string, Tensor>>;
   readonly #outputs: Record<string, Tensor>;
   readonly #losses: Float32Array;
@@ -82,7 +110,8 @@ export class Trainer<Term extends string = LossTerm> {
   static async forGraph<Term extends string>(setup: TrainerSetup<Term>): Promise<Trainer<Term>> {
     const { slots, length } = layoutParameters(setup.specs);
     const session = await Session.create(setup.graph, { ...setup, inPlace: true });
-    const arena = createArena(length, { accumulate: setup.accumulate ?? false });
+    const scratch = setup.group ? EXCHANGE_ROOM : 0;
+    const arena = createArena(length, { accumulate: setup.accumulate ?? false, scratch });
     return new Trainer(slots, arena, session, setup);
   }
 
@@ -104,12 +133,26 @@ export class Trainer<Term extends string = LossTerm> {
    * @param accumulatedBatches batches in the accumulated sum, whose mean is applied; 0 takes the last `backward` alone
    */
   update(update: number, learningRate: number, accumulatedBatches = 0, adam = this.setup.adam): AdamReport {
-    const ranges = this.#ranges;
-    if (accumulatedBatches === 0) return adamStep(this.arena, adam, { update, learningRate, ranges });
-    const step = { update, learningRate, gradientScale: 1 / accumulatedBatches, accumulated: true, ranges };
-    const report = adamStep(this.arena, adam, step);
-    this.arena.accumulated?.fill(0);
+    const accumulated = accumulatedBatches > 0;
+    const gradientScale = accumulated ? 1 / accumulatedBatches : 1;
+    const step = { update, learningRate, gradientScale, accumulated, ranges: this.#ranges };
+    const report = this.setup.group
+      ? this.setup.group.update(this.arena, adam, step)
+      : adamStep(this.arena, adam, step);
+    if (accumulated) this.arena.accumulated?.fill(0);
     return report;
+  }
+
+  parameters(): Float32Array<ArrayBuffer> {
+    return this.arena.parameters;
+  }
+
+  state(): ModelState {
+    return this.arena;
+  }
+
+  load(fill: (state: ModelState) => void): void {
+    fill(this.arena);
   }
 
   async close(): Promise<void> {

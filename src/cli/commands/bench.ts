@@ -12,6 +12,7 @@ interface BenchFlags {
   readonly steps?: number;
   readonly budget?: number;
   readonly threads?: number;
+  readonly replicas?: number;
   readonly profile?: true;
   readonly yardstick?: true;
   readonly meanAtoms?: number;
@@ -29,6 +30,11 @@ export function addBenchCommand(program: Command): void {
     .option("--steps <count>", "steps to count (default: 20)", positiveInteger)
     .option("--budget <seconds>", "most time for the steps of a preset (default: 60)", positiveNumber)
     .option("--threads <count>", "threads of the runtime (default: one a core)", positiveInteger)
+    .option(
+      "--replicas <count>",
+      "replicas of the model that share each batch (default: as in training)",
+      positiveInteger,
+    )
     .option("--profile", "add the time of each operator and part of the model")
     .option("--yardstick", "measure the matrix products of a step alone, in the same process")
     .option("--mean-atoms <count>", "leave out the largest molecules down to this mean (default: 11.7)", positiveNumber)

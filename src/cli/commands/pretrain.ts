@@ -55,7 +55,7 @@ const FIXED_BY_IMPORT = new Set([
 
 /** What training further on an import chooses anew. */
 const SCHEDULE = [
-  ...["steps", "maxTokens", "batchSize", "accumulate", "learningRate", "warmupSteps", "validation"],
+  ...["steps", "maxTokens", "batchSize", "accumulate", "replicas", "learningRate", "warmupSteps", "validation"],
   ...["logEvery", "evaluateEvery", "checkpointEvery", "keepCheckpoints"],
 ] as const satisfies readonly (keyof ScheduleOverrides)[];
 
@@ -146,6 +146,11 @@ function addRunOptions(command: Command): void {
       "go on with a run from its latest checkpoint, with its own settings; with an import on these molecules",
     )
     .option("--threads <count>", "threads of the runtime (default: one a core)", positiveInteger)
+    .option(
+      "--replicas <count>",
+      "replicas of the model that share each batch (default: by threads and preset)",
+      positiveInteger,
+    )
     .option("--workers <count>", "threads that make batches (default: 1)", positiveInteger)
     .option("-q, --quiet", "no progress")
     .option("--json", "print one JSON document on stdout");

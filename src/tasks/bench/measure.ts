@@ -13,8 +13,10 @@ import { median } from "../../runtime/median.js";
 import { type ProfiledNode, readProfile } from "../../runtime/profile.js";
 import { loadBatches } from "../../train/batch-loader.js";
 import { type BatchRecipe, makeBatch } from "../../train/make-batch.js";
+import { createLearner, replicasFor } from "../../train/replicated-trainer.js";
 import { type PretrainSettings, pretrainSettings } from "../../train/settings.js";
-import { Trainer } from "../../train/trainer.js";
+import { splitBatch } from "../../train/split-batch.js";
+import type { Learner } from "../../train/trainer.js";
 import { type MeasureRequest, type PresetResult, smallMolecules } from "./result.js";
 import { measureProducts } from "./yardstick.js";
 
@@ -39,17 +41,20 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
   const used = Array.from({ length: warmup + steps }, (_, i) => batches.at(i % batches.length));
   const began = performance.now();
   const folder = mkdtempSync(join(tmpdir(), "moleblend-bench-"));
-  const trainer = await Trainer.create(settings.model, {
-    ...settings,
-    accumulate: false,
-    threads,
-    ...(profile ? { profile: join(folder, "operators") } : {}),
-  });
+  // A profile is of one session that has all threads.
+  const replicas = profile ? 1 : (request.replicas ?? replicasFor(settings.model, threads));
+  const learner = await createLearner(
+    settings.model,
+    { ...settings, accumulate: false, threads, ...(profile ? { profile: join(folder, "operators") } : {}) },
+    replicas,
+  );
   const sessionSeconds = (performance.now() - began) / 1000;
-  initialise(trainer.slots, trainer.arena.parameters, Random.fromSeed(SEED), settings.init);
+  await learner.load(({ parameters }) => {
+    initialise(learner.slots, parameters, Random.fromSeed(SEED), settings.init);
+  });
   const source = loadBatches(
     used.map((molecules, i) => ({ molecules, labels: ["bench", i] })),
-    { corpusDir, recipe, seed: SEED, workers: 1 },
+    { corpusDir, recipe, seed: SEED, parts: replicas, workers: 1 },
   );
   const times = { data: [] as number[], runtime: [] as number[], optimizer: [] as number[] };
   let molecules = 0;
@@ -58,13 +63,13 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
   let upcoming = source.next();
   for (const [i, members] of used.entries()) {
     const start = performance.now();
-    const batch = (await upcoming).value;
-    if (!batch) break;
+    const next = await upcoming;
+    if (next.done) break;
     const ready = performance.now();
-    await trainer.backward(batch);
+    await learner.backward(...next.value);
     upcoming = source.next(); // As the training loop does.
     const computed = performance.now();
-    trainer.update(i + 1, LEARNING_RATE);
+    await learner.update(i + 1, LEARNING_RATE);
     const done = performance.now();
     if (i < warmup) continue;
     times.data.push(ready - start);
@@ -89,10 +94,10 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
   const makeSeconds = median(making.slice(BATCHES_MADE / 2)) / 1000;
   const stepSeconds = median(times.runtime.map((value, i) => (value + times.optimizer[i]) / 1000));
   const products = request.yardstick
-    ? await productsOfBatch(makeBatch(corpus, used[0], recipe, Random.fromSeed(SEED)), trainer, settings, threads)
+    ? await productsOfBatch(makeBatch(corpus, used[0], recipe, Random.fromSeed(SEED)), learner, settings, threads)
     : null;
-  const parameters = trainer.slots.reduce((total, { size }) => total + size, 0);
-  await trainer.close();
+  const parameters = learner.slots.reduce((total, { size }) => total + size, 0);
+  await learner.close();
   let nodes: readonly ProfiledNode[] | null = null;
   if (profile) nodes = readProfile(join(folder, readdirSync(folder)[0]));
   rmSync(folder, { recursive: true });
@@ -108,6 +113,7 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
     shares: { data: data / total, runtime: runtime / total, optimizer: optimizer / total },
     parameters,
     steps: times.runtime.length,
+    replicas,
     sessionSeconds,
     optimizerSeconds: median(times.optimizer) / 1000,
     batchSeconds: makeSeconds,
@@ -117,27 +123,35 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
   };
 }
 
-/** Products alone against whole steps on the same batch, in turn, so that a noisy machine disturbs both alike. */
+/**
+ * Products alone against whole steps on the same batch, in turn, so that a noisy machine disturbs both alike. Of replicas, the
+ * products of the first one's part, on its threads.
+ */
 async function productsOfBatch(
   batch: BatchTensors,
-  trainer: Trainer,
+  learner: Learner,
   { model, dropout, lossWeights }: PretrainSettings,
   threads: number,
 ): Promise<PresetResult["yardstick"]> {
-  const [molecules, tokens] = batch["token_features"].shape;
-  const [pairRows] = batch["pair_features"].shape.slice(1);
-  const [spdRows] = batch["spd_selection"].shape;
+  const { replicas } = learner;
+  const parts = () => (replicas === 1 ? [batch] : splitBatch(batch, replicas));
+  const [part] = parts();
+  const [molecules, tokens] = part["token_features"].shape;
+  const [pairRows] = part["pair_features"].shape.slice(1);
+  const [spdRows] = part["spd_selection"].shape;
   const sizes = { batch: molecules, tokens, atoms: tokens - 1, pair_rows: pairRows, spd_rows: spdRows };
   const steps: number[] = [];
   const step = async () => {
+    const given = parts();
     const start = performance.now();
-    await trainer.backward(batch);
+    await learner.backward(...given);
     steps.push((performance.now() - start) / 1000);
   };
   await step();
   steps.length = 0; // The first one warms up.
   const graph = trainingGraph(model, dropout, lossWeights);
-  const products = await measureProducts(graph, sizes, threads, async () => {
+  const own = Math.max(1, Math.floor(threads / replicas));
+  const products = await measureProducts(graph, sizes, own, async () => {
     for (let i = 0; i < YARDSTICK_STEPS; i++) await step();
   });
   return { ...products, stepSeconds: median(steps) };

@@ -11,7 +11,10 @@ export interface MeasureRequest {
   readonly steps: number;
   /** Steps that are not counted, first. */
   readonly warmup: number;
+  /** Of the runtime, in all. */
   readonly threads: number;
+  /** Of the model; by default as many as training would have. */
+  readonly replicas?: number;
   readonly profile: boolean;
   readonly yardstick: boolean;
   /** Seconds after which no further step begins. */
@@ -34,6 +37,8 @@ export interface PresetResult {
   readonly shares: { readonly data: number; readonly runtime: number; readonly optimizer: number };
   readonly parameters: number;
   readonly steps: number;
+  /** Replicas of the model that shared each batch. */
+  readonly replicas: number;
   readonly sessionSeconds: number;
   readonly optimizerSeconds: number;
   /** To make one batch in one thread: relations, draws, collation, dropout. */
@@ -42,7 +47,7 @@ export interface PresetResult {
   readonly tokenEfficiency: number;
   /** Operator profile, when it was asked for. */
   readonly nodes: readonly ProfiledNode[] | null;
-  /** The matrix products of one batch alone, and a whole step on that batch, when it was asked for. */
+  /** The matrix products of one batch (of replicas, of one part) alone, and a whole step on that batch, when it was asked for. */
   readonly yardstick: (Yardstick & { readonly stepSeconds: number }) | null;
 }
 

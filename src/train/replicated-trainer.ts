@@ -1,0 +1,182 @@
+// A model under training as several replicas in threads, which share each batch: on many cores they leave one runtime far behind.
+import { Worker } from "node:worker_threads";
+import type { BatchTensors } from "../blend/tensors.js";
+import { memoryOf } from "../data/release-memory.js";
+import { MoleblendError } from "../errors.js";
+import type { ModelConfig } from "../model/config.js";
+import { LOSS_TERMS } from "../model/graphs.js";
+import { layoutParameters, type ParameterSlot, parameterSpecs } from "../model/parameters.js";
+import type { AdamReport } from "./adam.js";
+import { partOf, type SharedModel, shareModel } from "./replica-group.js";
+import { type Learner, type LossValues, type ModelState, Trainer, type TrainerOptions } from "./trainer.js";
+
+/** What a thread is told when it starts; plain data. */
+export interface ReplicaSetup {
+  readonly replica: number;
+  readonly shared: SharedModel;
+  readonly model: ModelConfig;
+  readonly options: Omit<TrainerOptions, "group">;
+}
+
+/** What a replica is asked for. All are asked the same, and each answers once. */
+export type ReplicaRequest =
+  | { readonly ask: "backward"; readonly part: BatchTensors | null }
+  | { readonly ask: "accumulate" | "moments" | "close" }
+  | {
+      readonly ask: "update";
+      readonly update: number;
+      readonly learningRate: number;
+      readonly accumulatedBatches: number;
+    }
+  | { readonly ask: "load"; readonly m: Float32Array; readonly v: Float32Array };
+
+export interface ReplicaReply {
+  readonly value: Readonly<Record<string, number>> | AdamReport | Moments | null;
+  readonly failure?: { readonly name: string; readonly message: string };
+}
+
+type Moments = Omit<ModelState, "parameters">;
+
+/** From this width on one model has all threads: its replicas take a gigabyte each and gain little. */
+const WIDE = 512;
+const THREADS_OF_A_REPLICA = 2;
+const MOST = 8;
+
+/** Replicas that train a model of this width fastest, by measurement on 2 to 16 cores (docs/performance.md). */
+export function replicasFor({ width }: Pick<ModelConfig, "width">, threads: number): number {
+  return width >= WIDE ? 1 : Math.max(1, Math.min(MOST, Math.floor(threads / THREADS_OF_A_REPLICA)));
+}
+
+/** @param options `threads` of the runtime in all @throws what `Trainer.create` throws */
+export async function createLearner(model: ModelConfig, options: TrainerOptions, replicas: number): Promise<Learner> {
+  return replicas === 1 ? Trainer.create(model, options) : ReplicatedTrainer.create(model, options, replicas);
+}
+
+interface Thread {
+  readonly worker: Worker;
+  /** Takes the answer that is waited for. */
+  settle: { readonly resolve: (value: ReplicaReply["value"]) => void; readonly reject: (error: Error) => void } | null;
+}
+
+export class ReplicatedTrainer implements Learner {
+  readonly #parameters: Float32Array<ArrayBuffer>;
+  /** A replica failed: others may wait for it for ever. */
+  #broken = false;
+
+  private constructor(
+    readonly slots: readonly ParameterSlot[],
+    private readonly shared: SharedModel,
+    private readonly threads: readonly Thread[],
+  ) {
+    this.#parameters = new Float32Array(shared.count);
+  }
+
+  get replicas(): number {
+    return this.threads.length;
+  }
+
+  static async create(model: ModelConfig, options: TrainerOptions, replicas: number): Promise<ReplicatedTrainer> {
+    const { slots, length } = layoutParameters(parameterSpecs(model));
+    const shared = shareModel(length, replicas);
+    const { threads: all = replicas, ...rest } = options;
+    const own = { ...rest, threads: Math.max(1, Math.floor(all / replicas)) };
+    const threads = Array.from({ length: replicas }, (_, replica): Thread => {
+      const workerData: ReplicaSetup = { replica, shared, model, options: own };
+      const thread: Thread = {
+        worker: new Worker(new URL("./replica-worker.js", import.meta.url), { workerData }),
+        settle: null,
+      };
+      thread.worker.on("message", (reply: ReplicaReply) => {
+        const { failure } = reply;
+        if (failure) thread.settle?.reject(new MoleblendError(`replica ${replica}: ${failure.message}`));
+        else thread.settle?.resolve(reply.value);
+      });
+      thread.worker.on("error", (error) => thread.settle?.reject(error as Error));
+      return thread;
+    });
+    const trainer = new ReplicatedTrainer(slots, shared, threads);
+    try {
+      await trainer.#answers();
+    } catch (error) {
+      await trainer.close();
+      throw error;
+    }
+    return trainer;
+  }
+
+  async backward(...parts: readonly BatchTensors[]): Promise<LossValues> {
+    const all = (await this.#ask((replica) => ({ ask: "backward", part: parts[replica] ?? null }))) as LossValues[];
+    return Object.fromEntries(
+      LOSS_TERMS.map((term) => [term, all.reduce((sum, losses) => sum + losses[term], 0)]),
+    ) as LossValues;
+  }
+
+  async accumulate(): Promise<void> {
+    await this.#ask(() => ({ ask: "accumulate" }));
+  }
+
+  async update(update: number, learningRate: number, accumulatedBatches = 0): Promise<AdamReport> {
+    const [report] = await this.#ask(() => ({ ask: "update", update, learningRate, accumulatedBatches }));
+    return report as AdamReport;
+  }
+
+  parameters(): Float32Array<ArrayBuffer> {
+    this.#parameters.set(new Float32Array(this.shared.parameters));
+    return this.#parameters;
+  }
+
+  async state(): Promise<ModelState> {
+    const moments = (await this.#ask(() => ({ ask: "moments" }))) as Moments[];
+    const [m, v] = (["m", "v"] as const).map((name) => {
+      const whole = new Float32Array(this.shared.count);
+      for (const [replica, own] of moments.entries()) whole.set(own[name], partOf(replica, this.shared).begin);
+      return whole;
+    });
+    return { parameters: this.parameters(), m, v };
+  }
+
+  async load(fill: (state: ModelState) => void): Promise<void> {
+    const { count, parameters } = this.shared;
+    const state = { parameters: this.#parameters, m: new Float32Array(count), v: new Float32Array(count) };
+    fill(state);
+    new Float32Array(parameters).set(state.parameters);
+    await this.#ask((replica) => {
+      const { begin, end } = partOf(replica, this.shared);
+      return { ask: "load", m: state.m.slice(begin, end), v: state.v.slice(begin, end) };
+    });
+  }
+
+  async close(): Promise<void> {
+    try {
+      if (!this.#broken) await this.#ask(() => ({ ask: "close" }));
+    } finally {
+      await Promise.all(this.threads.map(({ worker }) => worker.terminate()));
+    }
+  }
+
+  /** Asks all replicas, hands them the memory of their parts, and waits for all answers. */
+  async #ask(request: (replica: number) => ReplicaRequest): Promise<ReplicaReply["value"][]> {
+    const answers = this.#answers();
+    this.threads.forEach(({ worker }, replica) => {
+      const message = request(replica);
+      worker.postMessage(message, message.ask === "backward" && message.part ? memoryOf(message.part) : []);
+    });
+    return answers;
+  }
+
+  async #answers(): Promise<ReplicaReply["value"][]> {
+    try {
+      return await Promise.all(
+        this.threads.map(
+          (thread) =>
+            new Promise<ReplicaReply["value"]>((resolve, reject) => {
+              thread.settle = { resolve, reject };
+            }),
+        ),
+      );
+    } catch (error) {
+      this.#broken = true;
+      throw error;
+    }
+  }
+}
