@@ -43,22 +43,36 @@ function assemble(name: string, config: ModelConfig, dropout: DropoutConfig, wei
 /** Name of the output that holds the gradient of a parameter. */
 export const gradientName = (parameter: string): string => `gradient ${parameter}`;
 
+/** What is cheap to compute is computed again in the backward pass of a wide model: kept, it would be most of a step's memory. */
+export const recomputes = ({ width }: ModelConfig): boolean => width >= 512;
+
 /**
  * Gives out the gradient of each of these parameters: the elements of the parameter, in the shape in which they were computed
  * (a bias may come as [1, width]).
  */
-export function outputGradients(inputs: ModelInputs, loss: Value, parameters: readonly string[]): void {
+export function outputGradients(
+  inputs: ModelInputs,
+  loss: Value,
+  parameters: readonly string[],
+  recompute: boolean,
+): void {
   const sources = parameters.map((name) => inputs.parameter(name));
-  for (const [i, gradient] of gradients(inputs.graph, loss, sources, inputs.recomputed).entries()) {
+  const recomputed = recompute ? inputs.recomputed : new Set<Value>();
+  for (const [i, gradient] of gradients(inputs.graph, loss, sources, recomputed).entries()) {
     const { producer } = gradient;
     inputs.graph.output(gradientName(parameters[i]), producer?.op === "Reshape" ? producer.inputs[0] : gradient);
   }
 }
 
 /** Inputs: batch fields, dropout multipliers, parameters. Outputs: "losses" [5] and the gradient of every parameter. */
-export function trainingGraph(config: ModelConfig, dropout: DropoutConfig, weights: LossWeights): Graph {
+export function trainingGraph(
+  config: ModelConfig,
+  dropout: DropoutConfig,
+  weights: LossWeights,
+  recompute = recomputes(config),
+): Graph {
   const { graph, inputs, losses: terms } = assemble("train", config, dropout, weights);
-  outputGradients(inputs, terms.total, [...inputs.usedParameters]);
+  outputGradients(inputs, terms.total, [...inputs.usedParameters], recompute);
   return graph;
 }
 

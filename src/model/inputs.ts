@@ -44,7 +44,7 @@ export class ModelInputs {
   readonly usedParameters: string[] = [];
   /** Intermediate values worth looking at, by name. */
   readonly probes = new Map<string, Value>();
-  /** What a backward pass computes again: a pass over memory each, while keeping them would cost most of its memory. */
+  /** What the backward pass of a wide model computes again: a pass over memory each. */
   readonly recomputed = new Set<Value>();
 
   constructor(

@@ -3,7 +3,7 @@ import { Graph, type Value } from "../onnx/graph.js";
 import * as ops from "../onnx/ops.js";
 import { checkConfig, type DropoutConfig, type ModelConfig, NO_DROPOUT } from "./config.js";
 import { encode } from "./encoder.js";
-import { outputGradients } from "./graphs.js";
+import { outputGradients, recomputes } from "./graphs.js";
 import { dropoutInputs, ModelInputs } from "./inputs.js";
 import { taskSpecs } from "./parameters.js";
 
@@ -119,7 +119,7 @@ export function taskTrainingGraph(
   const { graph, inputs, logits } = assemble("finetune", config, task, dropout);
   const total = loss(inputs, logits, task);
   graph.output("losses", ops.reshape(total, [1]));
-  outputGradients(inputs, total, inputs.usedParameters.filter(trained));
+  outputGradients(inputs, total, inputs.usedParameters.filter(trained), recomputes(config));
   return graph;
 }
 
