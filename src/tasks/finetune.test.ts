@@ -100,6 +100,17 @@ describe("finetune", () => {
     assert.ok(low <= summary.parts.test.metrics["rmse"] && summary.parts.test.metrics["rmse"] <= high);
   });
 
+  it("trains the same with replicas that share each batch, but for rounding", async () => {
+    const shared = () => finetune(job({ name: `replicas-${files++}`, seeds: [1], replicas: 2, threads: 2 }));
+    const [one, two, again] = [readRunLog(join(summary.run, "metrics.jsonl")), await shared(), await shared()];
+    const logs = [two, again].map(({ run }) => readRunLog(join(run, "metrics.jsonl")));
+    assert.deepEqual(logs[1], logs[0]);
+    for (const [i, { loss }] of logs[0].entries()) {
+      const expected = Number(one[i]["loss"]);
+      assert.ok(Math.abs(Number(loss) - expected) < 1e-3 * expected, `epoch ${i + 1}: ${loss}, not ${expected}`);
+    }
+  });
+
   it("leaves molecules without a label out, and every other one is in one part", () => {
     const { train, validation, test } = summary.data;
     assert.equal(train + validation + test, rows.length - Math.floor(rows.length / 10));

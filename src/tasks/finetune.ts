@@ -54,6 +54,8 @@ export interface FinetuneJob {
   /** Called when the molecules are there: with what was done, or null where a corpus was there already. */
   readonly onPrepared?: (summary: PrepareSummary | null) => void;
   readonly threads?: number;
+  /** Replicas of the model that share each batch; chosen by threads and width where it is left out. */
+  readonly replicas?: number;
   readonly workers?: number;
   readonly progress?: ProgressMode;
   /** False leaves the test part alone: it is split off, but neither predicted nor scored. True by default. */

@@ -4,20 +4,22 @@ import { planBatches } from "../data/batches.js";
 import type { Corpus } from "../data/corpus.js";
 import { releaseTensors } from "../data/release-memory.js";
 import { DatasetError } from "../errors.js";
-import { initialise, taskSpecs } from "../model/parameters.js";
-import { readsGeometry, taskDropoutInputs, taskTrainingGraph } from "../model/task-graphs.js";
+import { initialise } from "../model/parameters.js";
+import { readsGeometry, taskDropoutInputs } from "../model/task-graphs.js";
 import { Random } from "../random.js";
 import type { LoadedCheckpoint } from "./checkpoint.js";
 import { loadEncoder } from "./encoder-weights.js";
 import { isBetter, taskMetrics } from "./metrics.js";
 import { predictEntries } from "./predict-entries.js";
+import { createLearner } from "./replicated-trainer.js";
 import { type CosineSchedule, learningRateAt, SCHEDULE_DEFAULTS } from "./schedule.js";
+import { splitBatch } from "./split-batch.js";
 import { type BatchOrder, type BatchPool, taskBatchPool } from "./task-batch-pool.js";
 import { entryLabels, type TaskData } from "./task-data.js";
 import { balancedClassWeights, labelTensors, type Target } from "./task-labels.js";
 import { predictionRecipe, TaskPredictor } from "./task-predictor.js";
-import { type FinetuneSettings, isTrained, rateOf } from "./task-settings.js";
-import { parameterTensors, Trainer } from "./trainer.js";
+import type { FinetuneSettings } from "./task-settings.js";
+import { type Learner, parameterTensors } from "./trainer.js";
 
 /** What one epoch gave. */
 export interface EpochReport {
@@ -35,6 +37,8 @@ export interface EpochReport {
 
 export interface FinetuneLoopOptions {
   readonly threads: number;
+  /** Of the model, which share each batch. */
+  readonly replicas: number;
   readonly workers: number;
   readonly pretrained: LoadedCheckpoint | null;
   readonly onEpoch?: (report: EpochReport) => void;
@@ -87,20 +91,16 @@ function* epochOrders(
   }
 }
 
-async function createTrainer(settings: FinetuneSettings, seed: number, options: FinetuneLoopOptions) {
-  const { model, task, dropout } = settings;
-  const geometry = readsGeometry(task.mode);
-  const trainer = await Trainer.forGraph({
-    graph: taskTrainingGraph(model, task, dropout, (name) => isTrained(name, settings)),
-    specs: taskSpecs(model, task.outputs, geometry),
-    terms: ["loss"],
-    adam: settings.adam,
-    rate: (name) => rateOf(name, settings),
-    threads: options.threads,
+async function createModel(settings: FinetuneSettings, seed: number, options: FinetuneLoopOptions) {
+  const { model, task } = settings;
+  const { threads, replicas, pretrained } = options;
+  const learner = await createLearner({ kind: "finetuning", settings }, { threads }, replicas);
+  await learner.load(({ parameters, m, v }) => {
+    initialise(learner.slots, parameters, Random.fromSeed(seed), "moleblend");
+    if (pretrained) loadEncoder(pretrained, model, readsGeometry(task.mode), learner.slots, parameters);
+    for (const moment of [m, v]) moment.fill(0);
   });
-  initialise(trainer.slots, trainer.arena.parameters, Random.fromSeed(seed), "moleblend");
-  if (options.pretrained) loadEncoder(options.pretrained, model, geometry, trainer.slots, trainer.arena.parameters);
-  return trainer;
+  return learner;
 }
 
 /** The schedule of all epochs: windows may cut a few batches more than counted here; the rate ends near 0 either way. */
@@ -130,7 +130,7 @@ interface Progress {
 
 /** One pass over the training part. Gives the mean loss of its batches and the last learning rate. */
 async function trainEpoch(
-  trainer: Trainer<"loss">,
+  learner: Learner<"loss">,
   pool: BatchPool<BatchTensors>,
   { corpus, data, targets, settings, seed, schedule, classWeights }: EpochInput,
   state: Progress,
@@ -141,9 +141,11 @@ async function trainEpoch(
   const orders = epochOrders(corpus, data, settings.batchSize, seed, state.epoch);
   for await (const { order, answer: tensors } of pool.inOrder(orders)) {
     const labelled = labelTensors(data.labels, order.entries, settings.task, targets, classWeights);
-    loss += (await trainer.backward({ ...tensors, ...labelled })).loss;
+    const batch = { ...tensors, ...labelled };
+    const parts = learner.replicas === 1 ? [batch] : splitBatch(batch, learner.replicas);
+    loss += (await learner.backward(...parts)).loss;
     learningRate = learningRateAt(schedule, Math.min(state.update + 1, schedule.maxUpdates - 1));
-    trainer.update(++state.update, learningRate);
+    await learner.update(++state.update, learningRate);
     releaseTensors(tensors);
     batches++;
     state.molecules += order.entries.length;
@@ -165,7 +167,7 @@ export async function finetuneSeed(
   options: FinetuneLoopOptions,
 ): Promise<FinetunedSeed> {
   const { model, task, dropout, epochs, metric } = settings;
-  const trainer = await createTrainer(settings, seed, options);
+  const learner = await createModel(settings, seed, options);
   const predictor = await TaskPredictor.create({ model, task, targets }, null, { threads: options.threads });
   const recipe = { mode: task.mode, readout: task.readout, dropout: taskDropoutInputs(model, dropout) };
   const plain = predictionRecipe({ task });
@@ -177,14 +179,16 @@ export async function finetuneSeed(
   const input = { corpus, data, targets, settings, seed, schedule, classWeights };
   const { validation } = data.split;
   const labels = entryLabels(data.labels, validation);
-  const parameters = parameterTensors(trainer.slots, trainer.arena.parameters);
-  const best = { epoch: 0, value: Number.NaN, parameters: Float32Array.from(trainer.arena.parameters), metrics: {} };
+  const flat = learner.parameters();
+  const parameters = parameterTensors(learner.slots, flat);
+  const best = { epoch: 0, value: Number.NaN, parameters: Float32Array.from(flat), metrics: {} };
   const state: Progress = { epoch: 0, update: 0, molecules: 0, stopped: false };
   const began = performance.now();
   try {
     while (state.epoch < epochs && state.epoch - best.epoch < settings.patience && !state.stopped) {
       const epoch = ++state.epoch;
-      const trained = await trainEpoch(trainer, training, input, state);
+      const trained = await trainEpoch(learner, training, input, state);
+      learner.parameters(); // Brings the array up to date that the predictor reads.
       const [predictions] = await predictEntries(corpus, data, validation, evaluation, settings, async (batch) => {
         const values = await predictor.predict(batch, parameters);
         releaseTensors(batch);
@@ -195,13 +199,13 @@ export async function finetuneSeed(
       const better = isBetter(metric, metrics[metric], best.value);
       if (better) {
         Object.assign(best, { epoch, value: metrics[metric], metrics });
-        best.parameters.set(trainer.arena.parameters);
+        best.parameters.set(flat);
       }
       options.onEpoch?.({ seed, epoch, ...trained, validation: metrics, best: better, molecules: state.molecules });
       state.stopped = options.shouldStop?.() ?? false;
     }
   } finally {
-    await Promise.all([training.close(), evaluation.close(), predictor.close(), trainer.close()]);
+    await Promise.all([training.close(), evaluation.close(), predictor.close(), learner.close()]);
   }
   const seconds = (performance.now() - began) / 1000;
   const { epoch: epochsDone, molecules, stopped } = state;

@@ -99,10 +99,11 @@ export async function pretrainLoop(
     droppath: settings.droppath,
   };
   const plan = (epoch: number) => planBatches(split.train, corpus.atomCounts, settings.batches, seed, epoch);
+  const { dropout, lossWeights, adam, replicas = 1 } = settings;
   const learner = await createLearner(
-    model,
-    { ...settings, accumulate: settings.accumulate > 1, threads: options.threads },
-    settings.replicas ?? 1,
+    { kind: "pretraining", model, dropout, lossWeights, adam, accumulate: settings.accumulate > 1 },
+    { threads: options.threads },
+    replicas,
   );
   const start = await (options.resume ? restore(learner, options.resume, settings) : begin(learner, settings));
   const window = new Window(options.resume?.state.unlogged);

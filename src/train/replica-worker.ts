@@ -1,15 +1,14 @@
 // Thread that holds one replica of a model and does what the thread that directs them asks for.
 import { parentPort, workerData } from "node:worker_threads";
 import { releaseTensors } from "../data/release-memory.js";
-import { LOSS_TERMS } from "../model/graphs.js";
+import { createTrainer, termsOf } from "./learner-plan.js";
 import { partOf, ReplicaGroup } from "./replica-group.js";
 import type { ReplicaReply, ReplicaRequest, ReplicaSetup } from "./replicated-trainer.js";
-import { Trainer } from "./trainer.js";
 
-const { replica, shared, model, options } = workerData as ReplicaSetup;
+const { replica, shared, plan, threads } = workerData as ReplicaSetup;
 const group = new ReplicaGroup(shared, replica);
 const { begin, end } = partOf(replica, shared);
-const trainer = await Trainer.create(model, { ...options, group });
+const trainer = await createTrainer(plan, { threads, group });
 const { arena } = trainer;
 
 async function answer(request: ReplicaRequest): Promise<ReplicaReply["value"]> {
@@ -19,7 +18,7 @@ async function answer(request: ReplicaRequest): Promise<ReplicaReply["value"]> {
       if (!part) {
         // More replicas than molecules: this one has nothing to add.
         arena.gradients.fill(0);
-        return Object.fromEntries(LOSS_TERMS.map((term) => [term, 0]));
+        return Object.fromEntries(termsOf(plan).map((term) => [term, 0]));
       }
       const losses = await trainer.backward(part);
       releaseTensors(part);

@@ -12,6 +12,7 @@ import { initialise } from "../model/parameters.js";
 import { batchOf, distance, tiny } from "../model/tiny.test.support.js";
 import { Random } from "../random.js";
 import { ADAM_DEFAULTS } from "./adam.js";
+import type { PretrainingPlan } from "./learner-plan.js";
 import { dropoutTensors } from "./make-batch.js";
 import { createLearner, ReplicatedTrainer, replicasFor } from "./replicated-trainer.js";
 import { splitBatch } from "./split-batch.js";
@@ -29,21 +30,22 @@ function batch(examples: readonly Example[], target: GeometryTarget): BatchTenso
   return { ...tensors, ...dropoutTensors({ dropout, droppath: "samples" }, size, Random.fromSeed(5)) };
 }
 
-const OPTIONS = {
+const planFor = (target: GeometryTarget): PretrainingPlan => ({
+  kind: "pretraining",
+  model: tiny(target),
   dropout: REFERENCE_DROPOUT,
   lossWeights: REFERENCE_LOSS_WEIGHTS,
   // Low enough that every update is clipped.
   adam: { ...ADAM_DEFAULTS, maxGradientNorm: 0.1 },
   accumulate: true,
-  threads: 1,
-};
+});
 
 async function withLearner<Result>(
   replicas: number,
   target: GeometryTarget,
   use: (learner: Learner) => Promise<Result>,
 ): Promise<Result> {
-  const learner = await createLearner(tiny(target), OPTIONS, replicas);
+  const learner = await createLearner(planFor(target), { threads: 1 }, replicas);
   try {
     await learner.load(({ parameters, m, v }) => {
       initialise(learner.slots, parameters, Random.fromSeed(2), "moleblend");
@@ -130,7 +132,7 @@ describe("replicas of a model", () => {
   });
 
   it("say which of them failed and why, and end", async () => {
-    const learner = await ReplicatedTrainer.create(tiny("distance"), OPTIONS, 2);
+    const learner = await ReplicatedTrainer.create(planFor("distance"), 2, 2);
     const [whole, damaged] = splitBatch(batch(FIRST, "distance"), 2);
     const { distance: _, ...rest } = damaged;
     await assert.rejects(learner.backward(whole, rest), (error: Error) => {

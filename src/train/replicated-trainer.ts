@@ -4,18 +4,28 @@ import type { BatchTensors } from "../blend/tensors.js";
 import { memoryOf } from "../data/release-memory.js";
 import { MoleblendError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
-import { LOSS_TERMS } from "../model/graphs.js";
-import { layoutParameters, type ParameterSlot, parameterSpecs } from "../model/parameters.js";
+import type { LossTerm } from "../model/graphs.js";
+import { layoutParameters, type ParameterSlot } from "../model/parameters.js";
+import type { SessionOptions } from "../runtime/session.js";
 import type { AdamReport } from "./adam.js";
+import {
+  createTrainer,
+  type FinetuningPlan,
+  type LearnerPlan,
+  type PretrainingPlan,
+  specsOf,
+  termsOf,
+} from "./learner-plan.js";
 import { partOf, type SharedModel, shareModel } from "./replica-group.js";
-import { type Learner, type LossValues, type ModelState, Trainer, type TrainerOptions } from "./trainer.js";
+import type { Learner, ModelState } from "./trainer.js";
 
 /** What a thread is told when it starts; plain data. */
 export interface ReplicaSetup {
   readonly replica: number;
   readonly shared: SharedModel;
-  readonly model: ModelConfig;
-  readonly options: Omit<TrainerOptions, "group">;
+  readonly plan: LearnerPlan;
+  /** Inside an operator of this replica. */
+  readonly threads: number;
 }
 
 /** What a replica is asked for. All are asked the same, and each answers once. */
@@ -47,9 +57,22 @@ export function replicasFor({ width }: Pick<ModelConfig, "width">, threads: numb
   return width >= WIDE ? 1 : Math.max(1, Math.min(MOST, Math.floor(threads / THREADS_OF_A_REPLICA)));
 }
 
-/** @param options `threads` of the runtime in all @throws what `Trainer.create` throws */
-export async function createLearner(model: ModelConfig, options: TrainerOptions, replicas: number): Promise<Learner> {
-  return replicas === 1 ? Trainer.create(model, options) : ReplicatedTrainer.create(model, options, replicas);
+/**
+ * @param options `threads` are those of the runtime in all; only a single model writes a profile
+ * @throws what `Session.create` throws
+ */
+export function createLearner(plan: PretrainingPlan, options: SessionOptions, replicas: number): Promise<Learner>;
+export function createLearner(
+  plan: FinetuningPlan,
+  options: SessionOptions,
+  replicas: number,
+): Promise<Learner<"loss">>;
+export async function createLearner(
+  plan: LearnerPlan,
+  options: SessionOptions,
+  replicas: number,
+): Promise<Learner<LossTerm | "loss">> {
+  return replicas === 1 ? createTrainer(plan, options) : ReplicatedTrainer.create(plan, options.threads, replicas);
 }
 
 interface Thread {
@@ -58,13 +81,14 @@ interface Thread {
   settle: { readonly resolve: (value: ReplicaReply["value"]) => void; readonly reject: (error: Error) => void } | null;
 }
 
-export class ReplicatedTrainer implements Learner {
+export class ReplicatedTrainer<Term extends string = LossTerm> implements Learner<Term> {
   readonly #parameters: Float32Array<ArrayBuffer>;
   /** A replica failed: others may wait for it for ever. */
   #broken = false;
 
   private constructor(
     readonly slots: readonly ParameterSlot[],
+    private readonly terms: readonly Term[],
     private readonly shared: SharedModel,
     private readonly threads: readonly Thread[],
   ) {
@@ -75,13 +99,17 @@ export class ReplicatedTrainer implements Learner {
     return this.threads.length;
   }
 
-  static async create(model: ModelConfig, options: TrainerOptions, replicas: number): Promise<ReplicatedTrainer> {
-    const { slots, length } = layoutParameters(parameterSpecs(model));
+  /** @param all threads of the runtime, in all replicas together */
+  static async create<Term extends string>(
+    plan: LearnerPlan,
+    all: number | undefined,
+    replicas: number,
+  ): Promise<ReplicatedTrainer<Term>> {
+    const { slots, length } = layoutParameters(specsOf(plan));
     const shared = shareModel(length, replicas);
-    const { threads: all = replicas, ...rest } = options;
-    const own = { ...rest, threads: Math.max(1, Math.floor(all / replicas)) };
+    const own = Math.max(1, Math.floor((all ?? replicas) / replicas));
     const threads = Array.from({ length: replicas }, (_, replica): Thread => {
-      const workerData: ReplicaSetup = { replica, shared, model, options: own };
+      const workerData: ReplicaSetup = { replica, shared, plan, threads: own };
       const thread: Thread = {
         worker: new Worker(new URL("./replica-worker.js", import.meta.url), { workerData }),
         settle: null,
@@ -94,7 +122,7 @@ export class ReplicatedTrainer implements Learner {
       thread.worker.on("error", (error) => thread.settle?.reject(error as Error));
       return thread;
     });
-    const trainer = new ReplicatedTrainer(slots, shared, threads);
+    const trainer = new ReplicatedTrainer(slots, termsOf(plan) as readonly Term[], shared, threads);
     try {
       await trainer.#answers();
     } catch (error) {
@@ -104,11 +132,11 @@ export class ReplicatedTrainer implements Learner {
     return trainer;
   }
 
-  async backward(...parts: readonly BatchTensors[]): Promise<LossValues> {
-    const all = (await this.#ask((replica) => ({ ask: "backward", part: parts[replica] ?? null }))) as LossValues[];
-    return Object.fromEntries(
-      LOSS_TERMS.map((term) => [term, all.reduce((sum, losses) => sum + losses[term], 0)]),
-    ) as LossValues;
+  async backward(...parts: readonly BatchTensors[]): Promise<Readonly<Record<Term, number>>> {
+    const all = await this.#ask((replica) => ({ ask: "backward", part: parts[replica] ?? null }));
+    const losses = all as Readonly<Record<Term, number>>[];
+    const sums = this.terms.map((term) => [term, losses.reduce((sum, own) => sum + own[term], 0)]);
+    return Object.fromEntries(sums) as Record<Term, number>;
   }
 
   async accumulate(): Promise<void> {

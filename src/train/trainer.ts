@@ -25,12 +25,12 @@ export type LossValues = Readonly<Record<LossTerm, number>>;
 export type ModelState = Readonly<Record<"parameters" | "m" | "v", Float32Array<ArrayBuffer>>>;
 
 /** What a training loop needs of a model, be it one (`Trainer`) or several replicas (`ReplicatedTrainer`). */
-export interface Learner {
+export interface Learner<Term extends string = LossTerm> {
   readonly slots: readonly ParameterSlot[];
   /** Most parts that a batch may come in (`splitBatch`). */
   readonly replicas: number;
   /** Forward and backward of all parts of a batch; its losses. The parts are used up. */
-  backward(...parts: readonly BatchTensors[]): Promise<LossValues>;
+  backward(...parts: readonly BatchTensors[]): Promise<Readonly<Record<Term, number>>>;
   /** Adds the gradients of the last `backward` to the sum of this update. */
   accumulate(): void | Promise<void>;
   /** Clips and applies Adam; see `Trainer.update`. */

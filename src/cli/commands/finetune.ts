@@ -50,6 +50,7 @@ interface FinetuneFlags extends ReadingFlags, Omit<FinetuneOverrides, "classWeig
   readonly name?: string;
   readonly runs: string;
   readonly threads?: number;
+  readonly replicas?: number;
   readonly workers?: number;
   readonly quiet?: true;
   readonly json?: true;
@@ -94,6 +95,11 @@ export function addFinetuneCommand(program: Command): void {
     .option("--name <name>", "name of the run (default: finetune-TARGET with a free number)")
     .option("--runs <folder>", "folder of all runs", "runs")
     .option("--threads <count>", "threads of the runtime (default: one a core)", positiveInteger)
+    .option(
+      "--replicas <count>",
+      "replicas of the model that share each batch (default: by threads and width)",
+      positiveInteger,
+    )
     .option("--workers <count>", "threads that make batches (default: 1)", positiveInteger)
     .option("-q, --quiet", "no progress")
     .option("--json", "print one JSON document on stdout");
@@ -184,7 +190,7 @@ function jobOf(inputs: readonly string[], flags: FinetuneFlags): FinetuneJob {
     throw new UsageError("say what to start from: --from RUN for a pretrained model, or --scratch");
   }
   const { learningRate, warmup, layerDecay, freeze, epochs, patience, batchSize, metric, dropout, weightDecay } = flags;
-  const { average: conformers, targets, labels, preset, name, threads, workers } = flags;
+  const { average: conformers, targets, labels, preset, name, threads, replicas, workers } = flags;
   const parts = [...(flags.validationFile ?? []), ...(flags.testFile ?? [])];
   return {
     inputs: [...inputs, ...parts],
@@ -202,7 +208,7 @@ function jobOf(inputs: readonly string[], flags: FinetuneFlags): FinetuneJob {
     ...(flags.baselines ? { baselines: BASELINES } : {}),
     scoreTest: !flags.validateOnly,
     runsDir: flags.runs,
-    ...given({ targets: targets ?? labels, preset, name, threads, workers }),
+    ...given({ targets: targets ?? labels, preset, name, threads, replicas, workers }),
     ...(flags.quiet ? { progress: "silent" } : {}),
     command: commandLine(),
     versions: { moleblend: packageVersion() },

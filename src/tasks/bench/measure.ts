@@ -43,9 +43,10 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
   const folder = mkdtempSync(join(tmpdir(), "moleblend-bench-"));
   // A profile is of one session that has all threads.
   const replicas = profile ? 1 : (request.replicas ?? replicasFor(settings.model, threads));
+  const { model, dropout, lossWeights, adam } = settings;
   const learner = await createLearner(
-    settings.model,
-    { ...settings, accumulate: false, threads, ...(profile ? { profile: join(folder, "operators") } : {}) },
+    { kind: "pretraining", model, dropout, lossWeights, adam, accumulate: false },
+    { threads, ...(profile ? { profile: join(folder, "operators") } : {}) },
     replicas,
   );
   const sessionSeconds = (performance.now() - began) / 1000;

@@ -5,6 +5,7 @@ import type { Corpus } from "../../data/corpus.js";
 import type { LoadedCheckpoint } from "../../train/checkpoint.js";
 import { type FinetunedSeed, finetuneSeed } from "../../train/finetune-loop.js";
 import { createProgress } from "../../train/progress.js";
+import { replicasFor } from "../../train/replicated-trainer.js";
 import { openRunLog } from "../../train/run-log.js";
 import type { TaskData } from "../../train/task-data.js";
 import type { Target } from "../../train/task-labels.js";
@@ -21,7 +22,7 @@ export interface TrainingInput {
 
 /** Ends after the first seed that was stopped. */
 export async function trainSeeds(
-  job: Pick<FinetuneJob, "progress" | "threads" | "workers" | "shouldStop">,
+  job: Pick<FinetuneJob, "progress" | "threads" | "replicas" | "workers" | "shouldStop">,
   { corpus, data, targets, settings }: TrainingInput,
   seeds: readonly number[],
   pretrained: LoadedCheckpoint | null,
@@ -36,12 +37,15 @@ export async function trainSeeds(
     ...(job.progress ? { mode: job.progress } : {}),
   });
   const results: FinetunedSeed[] = [];
+  const threads = job.threads ?? availableParallelism();
+  const replicas = job.replicas ?? replicasFor(settings.model, threads);
   let step = 0;
   try {
     for (const [index, seed] of seeds.entries()) {
       let seen = 0;
       const result = await finetuneSeed(corpus, data, targets, settings, seed, {
-        threads: job.threads ?? availableParallelism(),
+        threads,
+        replicas,
         workers: job.workers ?? 1,
         pretrained,
         onEpoch: ({ epoch, loss, learningRate, validation, best, molecules }) => {
