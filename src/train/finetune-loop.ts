@@ -61,6 +61,11 @@ export interface FinetunedSeed {
 
 /** Molecules that are sorted by size together, in batches: pads little and still mixes. */
 const WINDOW_BATCHES = 16;
+/**
+ * Padded pairs that a batch may have for each of its molecules, of 64 tokens: rarely met, but a batch of the largest molecules of a
+ * data set would otherwise take many times the memory of all others.
+ */
+const PAIRS_PER_MOLECULE = 64 ** 2;
 
 interface TrainingOrder extends BatchOrder {
   readonly entries: Int32Array;
@@ -82,7 +87,11 @@ function* epochOrders(
     entryOf.set(row, entry);
     return row;
   });
-  const options = { maxMolecules: batchSize, window: WINDOW_BATCHES * batchSize };
+  const options = {
+    maxMolecules: batchSize,
+    maxPairs: batchSize * PAIRS_PER_MOLECULE,
+    window: WINDOW_BATCHES * batchSize,
+  };
   const { batches } = planBatches(rows, corpus.atomCounts, options, seed, epoch);
   let index = 0;
   for (const molecules of batches) {
