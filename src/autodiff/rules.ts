@@ -88,11 +88,22 @@ const matrixProduct: Rule = ({ node, gradients: [g], inputs: [a, b], wanted }) =
     const scaled = (other: Value, shape: Shape) => ops.reshape(ops.mul(other, ops.scale(g, alpha)), shape);
     return [wanted[0] ? scaled(b, a.shape) : null, wanted[1] ? scaled(a, b.shape) : null];
   }
-  const times = (x: Value, y: Value, flipX: boolean, flipY: boolean) =>
-    ops.fusedMatMul(x, y, { transA: flipX, transB: flipY, alpha });
-  const left = () => (transA ? times(b, g, transB, true) : times(g, b, false, !transB));
-  const right = () => (transB ? times(g, a, true, transA) : times(a, g, !transA, false));
-  return [wanted[0] ? sumTo(left(), a.shape) : null, wanted[1] ? sumTo(right(), b.shape) : null];
+  interface Operand {
+    readonly value: Value;
+    readonly batch: boolean;
+  }
+  const left = { value: a, batch: attributeFlag(node, "transBatchA") };
+  const right = { value: b, batch: attributeFlag(node, "transBatchB") };
+  const given = { value: g, batch: false };
+  const times = (x: Operand, y: Operand, transX: boolean, transY: boolean) => {
+    const batch = { transBatchA: x.batch, transBatchB: y.batch };
+    return ops.fusedMatMul(x.value, y.value, { transA: transX, transB: transY, ...batch, alpha });
+  };
+  const put = (gradient: Value, { value, batch }: Operand) =>
+    batch ? ops.batchLast(gradient) : sumTo(gradient, value.shape);
+  const ofLeft = () => (transA ? times(right, given, transB, true) : times(given, right, false, !transB));
+  const ofRight = () => (transB ? times(given, left, true, transA) : times(left, given, !transA, false));
+  return [wanted[0] ? put(ofLeft(), left) : null, wanted[1] ? put(ofRight(), right) : null];
 };
 
 const gemm: Rule = ({ node, gradients: [g], inputs: [a, b, c], wanted }) => {

@@ -3,6 +3,7 @@
 import { TOKEN_COLUMNS } from "../data/fields.js";
 import type { Value } from "../onnx/graph.js";
 import * as ops from "../onnx/ops.js";
+import { product } from "../onnx/shape.js";
 import type { ModelConfig } from "./config.js";
 import type { ModelInputs } from "./inputs.js";
 import { relationBias } from "./relation-bias.js";
@@ -44,17 +45,29 @@ function embed(inputs: ModelInputs, features: Value, gathered: Value | null, { w
   });
 }
 
-/** Query, key and value of every head from one product. Each [1, batch, heads, length, width / heads] */
+/**
+ * Rows of the layers are tokens first, so that products of attention read queries, keys and values where they lie: molecules first,
+ * they would have to be put in place before. Both orders have as many rows.
+ */
+export function tokensFirst(rows: Value, length: string, width: number): Value {
+  return ops.reshape(ops.batchLast(ops.reshape(rows, ["batch", length, width])), [product(["batch", length]), width]);
+}
+
+/** The inverse of `tokensFirst`. [batch * length, width] */
+export function moleculesFirst(rows: Value, length: string, width: number): Value {
+  return ops.reshape(ops.batchFirst(ops.reshape(rows, [length, "batch", width])), [product(["batch", length]), width]);
+}
+
+/** @param x rows, tokens first @returns query, key and value, each [length, batch * heads, width / heads] */
 export function attentionStates(
   inputs: ModelInputs,
   x: Value,
   name: string,
   length: string,
-  config: ModelConfig,
+  { heads, width }: ModelConfig,
 ): readonly Value[] {
-  const { heads, width } = config;
-  const joined = ops.reshape(dense(inputs, x, name), ["batch", length, 3, heads, width / heads]);
-  return ops.split(ops.transpose(joined, [2, 0, 3, 1, 4]), 0, 3);
+  const joined = ops.reshape(dense(inputs, x, name), [x.shape[0], 3, width]);
+  return ops.split(joined, 1, 3).map((state) => ops.reshape(state, [length, product(["batch", heads]), width / heads]));
 }
 
 /** Softmax of the scaled products of queries and keys plus the bias. [batch, heads, length, length] */
@@ -65,37 +78,39 @@ export function attentionWeights(
   bias: Value,
   { heads, width }: ModelConfig,
 ): Value {
-  const products = inputs.recompute(ops.fusedMatMul(query, key, { transB: true, alpha: (width / heads) ** -0.5 }));
+  const options = { transBatchA: true, transBatchB: true, transB: true, alpha: (width / heads) ** -0.5 };
+  const products = inputs.recompute(ops.fusedMatMul(query, key, options)); // [batch * heads, length, length]
   const logits = inputs.recompute(ops.add(ops.reshape(products, bias.shape), bias));
   return inputs.recompute(ops.softmax(logits));
 }
 
+/** @param x rows, tokens first, as the result is */
 function layer(inputs: ModelInputs, x: Value, bias: Value, name: string, config: ModelConfig): Value {
   const { heads, width } = config;
+  const probe = (what: string, rows: Value): Value => {
+    inputs.probe(`${name}.${what}`, moleculesFirst(rows, "tokens", width));
+    return rows;
+  };
   const [query, key, value] = attentionStates(inputs, x, `${name}.qkv`, "tokens", config);
   const probabilities = inputs.probe(`${name}.weights`, attentionWeights(inputs, query, key, bias, config));
   const weights = inputs.recompute(dropped(probabilities, inputs.keep(`${name}.attention`)));
-  const mixed = inputs.recompute(ops.matMul(weights, ops.reshape(value, ["batch", heads, "tokens", width / heads])));
-  const rows = inputs.recompute(ops.transpose(mixed, [0, 2, 1, 3]));
-  const joined = ops.reshape(rows, ["batch*tokens", width]);
+  const perHead = ops.reshape(weights, [product(["batch", heads]), "tokens", "tokens"]);
+  const mixed = inputs.recompute(ops.fusedMatMul(perHead, value, { transBatchB: true }));
+  const joined = ops.reshape(inputs.recompute(ops.batchLast(mixed)), ["batch*tokens", width]);
   const path = (update: Value, keep: Value | null) =>
-    keep ? ops.mul(update, ops.reshape(keep, ["batch*tokens", 1])) : update;
-  const attention = inputs.probe(`${name}.attention`, dense(inputs, joined, `${name}.out`));
+    keep ? ops.mul(update, ops.reshape(ops.transpose(keep, [1, 0, 2]), ["batch*tokens", 1])) : update;
+  const attention = probe("attention", dense(inputs, joined, `${name}.out`));
   const attended = path(attention, inputs.keep(`${name}.attention_path`));
-  const middle = inputs.probe(
-    `${name}.middle`,
-    inputs.recompute(norm(inputs, ops.add(x, attended), `${name}.attention_norm`)),
-  );
+  const middle = probe("middle", inputs.recompute(norm(inputs, ops.add(x, attended), `${name}.attention_norm`)));
   const active = inputs.recompute(ops.gelu(dense(inputs, middle, `${name}.fc1`)));
   const hidden = inputs.recompute(dropped(active, inputs.keep(`${name}.activation`)));
-  const fed = inputs.probe(`${name}.fed`, dense(inputs, hidden, `${name}.fc2`));
+  const fed = probe("fed", dense(inputs, hidden, `${name}.fc2`));
   const update = path(fed, inputs.keep(`${name}.output_path`));
-  const output = inputs.recompute(norm(inputs, ops.add(middle, update), `${name}.output_norm`));
-  return inputs.probe(`${name}.output`, output);
+  return probe("output", inputs.recompute(norm(inputs, ops.add(middle, update), `${name}.output_norm`)));
 }
 
 export interface Encoded {
-  /** Hidden states before the first and after each layer. [batch * tokens, width] */
+  /** Hidden states before the first and after each layer, molecules first. [batch * tokens, width] */
   readonly states: readonly Value[];
   /** The relation bias of every layer. [batch, heads, tokens, tokens] */
   readonly bias: Value;
@@ -110,9 +125,12 @@ export function encode(inputs: ModelInputs, config: ModelConfig, geometry: boole
     const sum = inputs.probe("embedding.sum", embed(inputs, features, relations.gathered, config));
     return inputs.probe("embedding", norm(inputs, sum, "embedding.norm"));
   });
+  const { width } = config;
   const states = [embedded];
+  let rows = tokensFirst(embedded, "tokens", width);
   for (let i = 0; i < config.layers; i++) {
-    states.push(graph.scope(`layer${i}`, () => layer(inputs, states[i], relations.bias, `layer.${i}`, config)));
+    rows = graph.scope(`layer${i}`, () => layer(inputs, rows, relations.bias, `layer.${i}`, config));
+    states.push(moleculesFirst(rows, "tokens", width));
   }
   return { states, bias: relations.bias };
 }

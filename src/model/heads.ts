@@ -5,7 +5,7 @@ import * as ops from "../onnx/ops.js";
 import { product } from "../onnx/shape.js";
 import { MAX_HOPS } from "../relations/relations.js";
 import type { ModelConfig } from "./config.js";
-import { attentionStates, attentionWeights } from "./encoder.js";
+import { attentionStates, attentionWeights, tokensFirst } from "./encoder.js";
 import type { ModelInputs } from "./inputs.js";
 import { PAIR_WIDTH } from "./parameters.js";
 
@@ -57,21 +57,25 @@ function bilinear({ row, column }: PairStates, weight: Value, bias: Value, outpu
 function denoise(inputs: ModelInputs, atoms: Value, bias: Value, config: ModelConfig): Value {
   const { heads, width } = config;
   const atomBias = ops.slice(ops.slice(bias, 2, 1, null, "atoms"), 3, 1, null, "atoms");
-  const [query, key, value] = attentionStates(inputs, atoms, "denoising.qkv", "atoms", config);
+  const rows = tokensFirst(atoms, "atoms", width);
+  const [query, key, value] = attentionStates(inputs, rows, "denoising.qkv", "atoms", config);
   const weights = attentionWeights(inputs, query, key, atomBias, config);
   const keep = inputs.keep("denoising.attention");
   const kept = keep ? ops.mul(weights, keep) : weights;
   const force = ops.reshape(inputs.parameter("denoising.force.weight"), [3, heads, width / heads]);
-  const perHead = ops.reshape(value, ["batch", heads, "atoms", width / heads]);
+  const perHead = ops.reshape(value, ["atoms*batch", heads, width / heads]);
   const projection = ops.transpose(force, [1, 2, 0]); // [heads, width / heads, 3]
-  const projected = ops.transpose(ops.matMul(perHead, projection), [0, 3, 1, 2]); // [batch, 3, heads, atoms]
+  const forces = ops.fusedMatMul(perHead, projection, { transBatchA: true }); // [heads, atoms * batch, 3]
+  const projected = ops.transpose(ops.reshape(forces, [heads, "atoms", "batch", 3]), [2, 3, 0, 1]); // [batch, 3, heads, atoms]
   const broadcast = ops.mul(
     ops.reshape(kept, ["batch", 1, heads, "atoms", "atoms"]),
     ops.reshape(projected, ["batch", 3, heads, 1, "atoms"]),
   );
   const pairForces = ops.mul(ops.reduceSum(broadcast, [2], false), inputs.field("direction")); // [batch, 3, atoms, atoms]
-  const forces = ops.transpose(ops.reduceSum(pairForces, [3], false), [0, 2, 1]);
-  return ops.add(forces, inputs.parameter("denoising.force.bias"));
+  return ops.add(
+    ops.transpose(ops.reduceSum(pairForces, [3], false), [0, 2, 1]),
+    inputs.parameter("denoising.force.bias"),
+  );
 }
 
 /** The 3D head has no non-linearity between its two maps: fold them first (design 2). [batch, atoms, atoms, 1 | 3] */

@@ -26,7 +26,7 @@ export function dropoutInputs(config: ModelConfig, dropout: DropoutConfig): read
   };
   droppathProbabilities(config.layers, dropout.droppath).forEach((probability, i) => {
     element(`keep.layer.${i}.attention`, ["batch", config.heads, "tokens", "tokens"], dropout.attention);
-    element(`keep.layer.${i}.activation`, ["batch", "tokens", config.feedForward], dropout.activation);
+    element(`keep.layer.${i}.activation`, ["tokens", "batch", config.feedForward], dropout.activation);
     if (probability === 0) return;
     for (const branch of ["attention_path", "output_path"]) {
       inputs.push({ name: `keep.layer.${i}.${branch}`, shape: ["batch", "tokens", 1], probability, kind: "path" });

@@ -64,16 +64,15 @@ function reduce({ what, inputs: [x, given], attributes }: InferContext): readonl
 
 function matMul({ what, inputs: [a, b], attributes }: InferContext): readonly TensorType[] {
   matchTypes(what, a, b);
-  const flip = (value: Value, attribute: string): Shape => {
-    const { shape } = value;
-    if (shape.length < 2)
-      throw new ShapeError(`${what}: "${value.name}" has rank ${shape.length}, expected at least 2`);
-    return attributes[attribute] === 1
-      ? [...shape.slice(0, -2), shape[shape.length - 1], shape[shape.length - 2]]
-      : shape;
+  const flip = (value: Value, side: "A" | "B"): Shape => {
+    const { shape: given } = value;
+    const rank = given.length;
+    if (rank < 2) throw new ShapeError(`${what}: "${value.name}" has rank ${rank}, expected at least 2`);
+    const shape = attributes[`transBatch${side}`] === 1 ? [...given.slice(1, -1), given[0], given[rank - 1]] : given;
+    return attributes[`trans${side}`] === 1 ? [...shape.slice(0, -2), shape[rank - 1], shape[rank - 2]] : shape;
   };
-  const left = flip(a, "transA");
-  const right = flip(b, "transB");
+  const left = flip(a, "A");
+  const right = flip(b, "B");
   const inner = left[left.length - 1];
   if (inner !== right[right.length - 2]) {
     throw new ShapeError(`${what}: inner dimensions differ, ${formatShape(left)} times ${formatShape(right)}`);

@@ -64,18 +64,45 @@ function swapLast(x: Value): Value {
   return transpose(x, [...Array(rank - 2).keys(), rank - 1, rank - 2]);
 }
 
+/** The first axis put before the last: what holds rows, then batch axes, as a batch of matrices. */
+export function batchFirst(x: Value): Value {
+  const rank = x.shape.length;
+  return transpose(x, [...Array(rank - 2).keys()].map((axis) => axis + 1).concat(0, rank - 1));
+}
+
+/** The inverse of `batchFirst`. */
+export function batchLast(x: Value): Value {
+  const rank = x.shape.length;
+  return transpose(x, [rank - 2, ...Array(rank - 2).keys(), rank - 1]);
+}
+
+export interface ProductOptions {
+  readonly transA?: boolean;
+  readonly transB?: boolean;
+  /** The operand comes as `batchLast` would give it, and is read where it lies. Batch axes then do not broadcast. */
+  readonly transBatchA?: boolean;
+  readonly transBatchB?: boolean;
+  readonly alpha?: number;
+}
+
 /**
  * `alpha * op(a) · op(b)` over the last two axes, op being the transpose where asked. A contrib operator whose
  * factor is a float32 attribute: in float64 it is spelt out.
  */
-export function fusedMatMul(
-  a: Value,
-  b: Value,
-  options: { transA?: boolean; transB?: boolean; alpha?: number },
-): Value {
-  const { transA = false, transB = false, alpha = 1 } = options;
-  if (a.dtype === "float64") return scale(matMul(transA ? swapLast(a) : a, transB ? swapLast(b) : b), alpha);
-  return a.graph.node("FusedMatMul", [a, b], { transA: Number(transA), transB: Number(transB), alpha })[0];
+export function fusedMatMul(a: Value, b: Value, options: ProductOptions): Value {
+  const { transA = false, transB = false, transBatchA = false, transBatchB = false, alpha = 1 } = options;
+  if (a.dtype === "float64") {
+    const spelt = (x: Value, batch: boolean, turn: boolean) => {
+      const matrices = batch ? batchFirst(x) : x;
+      return turn ? swapLast(matrices) : matrices;
+    };
+    return scale(matMul(spelt(a, transBatchA, transA), spelt(b, transBatchB, transB)), alpha);
+  }
+  const batch = {
+    ...(transBatchA ? { transBatchA: 1 } : {}),
+    ...(transBatchB ? { transBatchB: 1 } : {}),
+  };
+  return a.graph.node("FusedMatMul", [a, b], { transA: Number(transA), transB: Number(transB), ...batch, alpha })[0];
 }
 
 /** `alpha * op(a) · op(b) + beta * c` of matrices; c broadcasts. */

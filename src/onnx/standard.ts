@@ -14,9 +14,12 @@ function swapLast(x: Value): Value {
 /** How each operator outside of the standard is spelt within it. */
 const REWRITES: Readonly<Record<string, Rewrite>> = {
   // The factor goes to the first operand before the product: the smaller tensor in attention.
-  FusedMatMul: ({ attributes: { transA, transB, alpha = 1 } }, [a, b]) => {
-    const left = transA === 1 ? swapLast(a) : a;
-    const right = transB === 1 ? swapLast(b) : b;
+  FusedMatMul: ({ attributes: { transA, transB, transBatchA, transBatchB, alpha = 1 } }, [a, b]) => {
+    const spelt = (x: Value, batch: unknown, turn: unknown) => {
+      const matrices = batch === 1 ? ops.batchFirst(x) : x;
+      return turn === 1 ? swapLast(matrices) : matrices;
+    };
+    const [left, right] = [spelt(a, transBatchA, transA), spelt(b, transBatchB, transB)];
     return [ops.matMul(ops.scale(left, alpha as number), right)];
   },
 };

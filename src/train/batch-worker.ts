@@ -22,7 +22,7 @@ parentPort?.on("message", ({ id, molecules, labels, spare }: BatchRequest) => {
       reply({ id, parts: [whole] }, memoryOf(whole));
       return;
     }
-    const parts = splitBatch(whole, count);
+    const parts = splitBatch(whole, count, recipe.dropout);
     masks = maskMemory(whole, recipe);
     releaseMemory(memoryOf(whole).filter((memory) => memory !== masks));
     reply({ id, parts }, parts.flatMap(memoryOf));

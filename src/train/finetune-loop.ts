@@ -4,6 +4,7 @@ import { planBatches } from "../data/batches.js";
 import type { Corpus } from "../data/corpus.js";
 import { releaseTensors } from "../data/release-memory.js";
 import { DatasetError } from "../errors.js";
+import type { DropoutInput } from "../model/inputs.js";
 import { initialise } from "../model/parameters.js";
 import { readsGeometry, taskDropoutInputs } from "../model/task-graphs.js";
 import { Random } from "../random.js";
@@ -124,6 +125,8 @@ interface EpochInput {
   readonly data: TaskData;
   readonly targets: readonly Target[];
   readonly settings: FinetuneSettings;
+  /** The places whose multipliers batches have. */
+  readonly dropout: readonly DropoutInput[];
   readonly seed: number;
   readonly schedule: CosineSchedule;
   readonly classWeights: readonly Float64Array[] | null;
@@ -141,7 +144,7 @@ interface Progress {
 async function trainEpoch(
   learner: Learner<"loss">,
   pool: BatchPool<BatchTensors>,
-  { corpus, data, targets, settings, seed, schedule, classWeights }: EpochInput,
+  { corpus, data, targets, settings, dropout, seed, schedule, classWeights }: EpochInput,
   state: Progress,
 ): Promise<{ readonly loss: number; readonly learningRate: number }> {
   let loss = 0;
@@ -151,7 +154,7 @@ async function trainEpoch(
   for await (const { order, answer: tensors } of pool.inOrder(orders)) {
     const labelled = labelTensors(data.labels, order.entries, settings.task, targets, classWeights);
     const batch = { ...tensors, ...labelled };
-    const parts = learner.replicas === 1 ? [batch] : splitBatch(batch, learner.replicas);
+    const parts = learner.replicas === 1 ? [batch] : splitBatch(batch, learner.replicas, dropout);
     loss += (await learner.backward(...parts)).loss;
     learningRate = learningRateAt(schedule, Math.min(state.update + 1, schedule.maxUpdates - 1));
     await learner.update(++state.update, learningRate);
@@ -175,17 +178,18 @@ export async function finetuneSeed(
   seed: number,
   options: FinetuneLoopOptions,
 ): Promise<FinetunedSeed> {
-  const { model, task, dropout, epochs, metric } = settings;
+  const { model, task, epochs, metric } = settings;
   const learner = await createModel(settings, seed, options);
   const predictor = await TaskPredictor.create({ model, task, targets }, null, { threads: options.threads });
-  const recipe = { mode: task.mode, readout: task.readout, dropout: taskDropoutInputs(model, dropout) };
+  const dropout = taskDropoutInputs(model, settings.dropout);
+  const recipe = { mode: task.mode, readout: task.readout, dropout };
   const plain = predictionRecipe({ task });
   const training = taskBatchPool({ corpusDir: corpus.dir, recipe, seed }, options.workers);
   const evaluation = taskBatchPool({ corpusDir: corpus.dir, recipe: plain, seed }, options.workers);
   const classWeights =
     settings.classWeights === "balanced" ? balancedClassWeights(data.labels, data.split.train, task) : null;
   const schedule = scheduleOf(settings, data.split.train.length);
-  const input = { corpus, data, targets, settings, seed, schedule, classWeights };
+  const input = { corpus, data, targets, settings, dropout, seed, schedule, classWeights };
   const { validation } = data.split;
   const labels = entryLabels(data.labels, validation);
   const flat = learner.parameters();

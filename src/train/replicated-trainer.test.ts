@@ -22,10 +22,14 @@ const FIRST = [ethanol, aceticAcid, chain(6), methane, salt, chain(3)];
 /** Fewer than there are replicas. */
 const FEW = [aceticAcid, ethanol];
 
+const places = (target: GeometryTarget) => dropoutInputs(tiny(target), REFERENCE_DROPOUT);
+const split = (examples: readonly Example[], target: GeometryTarget, replicas: number) =>
+  splitBatch(batch(examples, target), replicas, places(target));
+
 function batch(examples: readonly Example[], target: GeometryTarget): BatchTensors {
   const tensors = batchOf(examples, { target });
   const [molecules, tokens] = tensors["token_features"].shape;
-  const dropout = dropoutInputs(tiny(target), REFERENCE_DROPOUT);
+  const dropout = places(target);
   const size = { batch: molecules, tokens, atoms: tokens - 1 };
   return { ...tensors, ...dropoutTensors({ dropout, droppath: "samples" }, size, Random.fromSeed(5)) };
 }
@@ -69,7 +73,7 @@ function train(replicas: number, target: GeometryTarget) {
     assert.equal(learner.replicas, replicas);
     const numbers: number[] = [];
     const backward = async (examples: readonly Example[]) => {
-      const losses = await learner.backward(...splitBatch(batch(examples, target), replicas));
+      const losses = await learner.backward(...split(examples, target, replicas));
       numbers.push(...LOSS_TERMS.map((term) => losses[term]));
     };
     const report = async (update: number, accumulated = 0) => {
@@ -115,7 +119,7 @@ describe("replicas of a model", () => {
     const first = await train(2, "distance");
     assert.deepEqual(await train(2, "distance"), first);
     const step = async (learner: Learner) => {
-      await learner.backward(...splitBatch(batch(FIRST, "distance"), 2));
+      await learner.backward(...split(FIRST, "distance", 2));
       await learner.update(4, 1e-3);
       return copyOf(await learner.state());
     };
@@ -133,7 +137,7 @@ describe("replicas of a model", () => {
 
   it("say which of them failed and why, and end", async () => {
     const learner = await ReplicatedTrainer.create(planFor("distance"), 2, 2);
-    const [whole, damaged] = splitBatch(batch(FIRST, "distance"), 2);
+    const [whole, damaged] = split(FIRST, "distance", 2);
     const { distance: _, ...rest } = damaged;
     await assert.rejects(learner.backward(whole, rest), (error: Error) => {
       assert.ok(error instanceof MoleblendError);

@@ -1,4 +1,5 @@
 // A model under training as several replicas in threads, which share each batch: on many cores they leave one runtime far behind.
+import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import type { BatchTensors } from "../blend/tensors.js";
 import { memoryOf } from "../data/release-memory.js";
@@ -51,6 +52,8 @@ type Moments = Omit<ModelState, "parameters">;
 const WIDE = 512;
 const THREADS_OF_A_REPLICA = 2;
 const MOST = 8;
+/** How long the replicas beside one that failed are waited for. */
+const PATIENCE_MS = 60_000;
 
 /** Replicas that train a model of this width fastest, by measurement on 2 to 16 cores (docs/performance.md). */
 export function replicasFor({ width }: Pick<ModelConfig, "width">, threads: number): number {
@@ -183,7 +186,7 @@ export class ReplicatedTrainer<Term extends string = LossTerm> implements Learne
   }
 
   /** Asks all replicas, hands them the memory of their parts, and waits for all answers. */
-  async #ask(request: (replica: number) => ReplicaRequest): Promise<ReplicaReply["value"][]> {
+  #ask(request: (replica: number) => ReplicaRequest): Promise<ReplicaReply["value"][]> {
     const answers = this.#answers();
     this.threads.forEach(({ worker }, replica) => {
       const message = request(replica);
@@ -192,18 +195,22 @@ export class ReplicatedTrainer<Term extends string = LossTerm> implements Learne
     return answers;
   }
 
+  /**
+   * The answers of all. When one failed, the others are waited for: a thread that is ended within the runtime takes the process with
+   * it. Only in an update they may wait for the failed one for ever, but then not within the runtime.
+   */
   async #answers(): Promise<ReplicaReply["value"][]> {
+    const answers = this.threads.map(
+      (thread) =>
+        new Promise<ReplicaReply["value"]>((resolve, reject) => {
+          thread.settle = { resolve, reject };
+        }),
+    );
     try {
-      return await Promise.all(
-        this.threads.map(
-          (thread) =>
-            new Promise<ReplicaReply["value"]>((resolve, reject) => {
-              thread.settle = { resolve, reject };
-            }),
-        ),
-      );
+      return await Promise.all(answers);
     } catch (error) {
       this.#broken = true;
+      await Promise.race([Promise.allSettled(answers), sleep(PATIENCE_MS, undefined, { ref: false })]);
       throw error;
     }
   }

@@ -1,50 +1,56 @@
 // A batch in parts of neighbouring molecules, for replicas of a model that share it.
 import { type BatchTensor, type BatchTensors, scalar } from "../blend/tensors.js";
 import { FIELDS, type FieldName } from "../data/fields.js";
+import type { DropoutInput } from "../model/inputs.js";
 
-/** Parts begin at multiples of this many bytes in their memory (a cache line). */
+/** Tensors begin at multiples of this many bytes in the memory of their part (a cache line). */
 const ALIGNMENT = 64;
-
-/** Whether the first axis of a tensor counts molecules; dropout multipliers, which the registry does not list, all are so. */
-function byMolecule(name: string): boolean {
-  return !Object.hasOwn(FIELDS, name) || (FIELDS[name as FieldName].shape as readonly unknown[])[0] === "batch";
-}
 
 /** Constants of a loss that stand in it once: the first part has them. */
 const ONCE: ReadonlySet<string> = new Set(["geometry_total", "noise_total"] satisfies FieldName[]);
 
-function tensorOfPart(
-  name: string,
-  { data, shape }: BatchTensor,
-  part: number,
-  first: number,
-  end: number,
-): BatchTensor {
-  if (byMolecule(name)) {
-    const row = data.length / shape[0];
-    return { data: data.subarray(first * row, end * row), shape: [end - first, ...shape.slice(1)] };
-  }
-  return ONCE.has(name) && part > 0 ? scalar(0) : { data, shape };
+/** A tensor as pieces of another one, in order. */
+interface Cut {
+  readonly pieces: readonly BatchTensor["data"][];
+  readonly shape: readonly number[];
 }
 
-/** The same tensors in one piece of memory of their own. */
-function packed(tensors: BatchTensors): BatchTensors {
-  const places = new Map<string, number>();
+/** The axis that counts molecules, -1 for none. Labels and weights, which no list holds, have it first. */
+function moleculeAxis(name: string, dropout: readonly DropoutInput[]): number {
+  const listed = Object.hasOwn(FIELDS, name) ? FIELDS[name as FieldName] : dropout.find((input) => input.name === name);
+  return listed ? (listed.shape as readonly unknown[]).indexOf("batch") : 0;
+}
+
+/** Elements `first` up to `end` of an axis. */
+function cut({ data, shape }: BatchTensor, axis: number, first: number, end: number): Cut {
+  const outer = shape.slice(0, axis).reduce((size, dim) => size * dim, 1);
+  const block = data.length / outer;
+  const row = block / shape[axis];
+  const pieces = Array.from({ length: outer }, (_, i) => data.subarray(i * block + first * row, i * block + end * row));
+  return { pieces, shape: shape.with(axis, end - first) };
+}
+
+/** The tensors of a part in one piece of memory of their own. */
+function packed(cuts: readonly (readonly [string, Cut])[]): BatchTensors {
   let end = 0;
-  for (const [name, { data }] of Object.entries(tensors)) {
-    places.set(name, end);
-    end += Math.ceil(data.byteLength / ALIGNMENT) * ALIGNMENT;
-  }
+  const places = cuts.map(([, { pieces }]) => {
+    const begin = end;
+    const bytes = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    end += Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+    return begin;
+  });
   const memory = new ArrayBuffer(end);
   return Object.fromEntries(
-    Object.entries(tensors).map(([name, { data, shape }]) => {
-      const copy = new (data.constructor as { new (memory: ArrayBuffer, at: number, length: number): typeof data })(
-        memory,
-        places.get(name) as number,
-        data.length,
-      );
-      copy.set(data);
-      return [name, { data: copy, shape }];
+    cuts.map(([name, { pieces, shape }], i) => {
+      const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+      const Elements = pieces[0] instanceof Uint8Array ? Uint8Array : Float32Array;
+      const data = new Elements(memory, places[i], length);
+      let at = 0;
+      for (const piece of pieces) {
+        data.set(piece, at);
+        at += piece.length;
+      }
+      return [name, { data, shape }];
     }),
   );
 }
@@ -52,16 +58,23 @@ function packed(tensors: BatchTensors): BatchTensors {
 /**
  * At most `count` parts as equal as can be, none of them empty, each in one piece of memory. They are padded like the batch and
  * scaled by its counts: losses and gradients of the parts add up to those of the batch.
+ * @param dropout the places whose multipliers are part of the batch
  */
-export function splitBatch(tensors: BatchTensors, count: number): readonly BatchTensors[] {
+export function splitBatch(
+  tensors: BatchTensors,
+  count: number,
+  dropout: readonly DropoutInput[],
+): readonly BatchTensors[] {
   const molecules = tensors["token_features"].shape[0];
   const parts = Math.min(count, molecules);
   return Array.from({ length: parts }, (_, part) => {
     const [first, end] = [part, part + 1].map((i) => Math.floor((i * molecules) / parts));
-    return packed(
-      Object.fromEntries(
-        Object.entries(tensors).map(([name, tensor]) => [name, tensorOfPart(name, tensor, part, first, end)]),
-      ),
-    );
+    const cutOf = (name: string, tensor: BatchTensor): Cut => {
+      const axis = moleculeAxis(name, dropout);
+      if (axis >= 0) return cut(tensor, axis, first, end);
+      const { data, shape } = ONCE.has(name) && part > 0 ? scalar(0) : tensor;
+      return { pieces: [data], shape };
+    };
+    return packed(Object.entries(tensors).map(([name, tensor]) => [name, cutOf(name, tensor)] as const));
   });
 }

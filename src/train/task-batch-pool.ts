@@ -52,6 +52,7 @@ export function taskBatchPool(setup: TaskBatchSetup, workers = 1): BatchPool<Bat
 export class BatchPool<Answer> {
   readonly #threads: readonly Worker[];
   readonly #pending = new Map<number, Pending<Answer>>();
+  readonly #open = new Set<Promise<Answer>>();
   #asked = 0;
   #broken: Error | null = null;
 
@@ -69,7 +70,7 @@ export class BatchPool<Answer> {
   }
 
   make(order: BatchOrder): Promise<Answer> {
-    return new Promise((resolve, reject) => {
+    const answer = new Promise<Answer>((resolve, reject) => {
       if (this.#broken) {
         reject(this.#broken);
         return;
@@ -80,6 +81,10 @@ export class BatchPool<Answer> {
       const request: BatchRequest = { id, molecules, labels };
       this.#threads[id % this.#threads.length].postMessage(request);
     });
+    this.#open.add(answer);
+    const settled = () => this.#open.delete(answer);
+    answer.then(settled, settled);
+    return answer;
   }
 
   /** The answers to `orders`, each with its order. */
@@ -100,7 +105,9 @@ export class BatchPool<Answer> {
     for (const next of waiting) yield { order: next.order, answer: await next.answer };
   }
 
+  /** Waits for what was asked for: a thread that is ended within the runtime takes the process with it. */
   async close(): Promise<void> {
+    await Promise.allSettled(this.#open);
     await Promise.all(this.#threads.map((thread) => thread.terminate()));
   }
 

@@ -5,15 +5,17 @@ import { chain, type Example, ethanol, flatEthanol } from "../blend/molecules.te
 import type { BatchTensors } from "../blend/tensors.js";
 import type { Molecule } from "../chem/molecule.js";
 import { PAIR_ROWS, TOKEN_COLUMNS } from "../data/fields.js";
+import { packMolecules } from "../data/packed-molecules.js";
 import { TASK_MODES, type TaskMode } from "../model/task-graphs.js";
 import { Random } from "../random.js";
 import { makeTaskBatch } from "./task-batch.js";
+import { taskBatchPool } from "./task-batch-pool.js";
 
 function moleculeOf({ graph, atoms, positions }: Example): Molecule {
   const bonds = Array.from({ length: atoms - 1 }, (_, i) => [i, i + 1]).flat();
   const bondFeatures = new Uint8Array(3 * (atoms - 1));
   return {
-    ...{ name: "m", structureKey: "m", labels: {}, atomFeatures: graph.atomFeatures },
+    ...{ name: "m", structureKey: "0123456789abcdef", labels: {}, atomFeatures: graph.atomFeatures },
     ...{ bonds: Uint16Array.from(bonds), bondFeatures, positions },
   };
 }
@@ -73,4 +75,19 @@ test("without coordinates, both shows the graph and 3d refuses the molecule by n
     name: "DatasetError",
     message: /molecule "m": 3d mode expects coordinates/,
   });
+});
+
+test("a pool that is closed has answered what it was asked", async () => {
+  const recipe = { mode: "2d", readout: "mean", dropout: [] } as const;
+  const pool = taskBatchPool({ corpusDir: null, recipe, seed: 1 }, 2);
+  const packed = packMolecules(molecules, []);
+  let answered = 0;
+  for (let i = 0; i < 7; i++) {
+    pool.make({ molecules: packed, labels: [i] }).then((tensors) => {
+      assert.equal(tensors["token_features"].shape[0], molecules.length);
+      answered++;
+    });
+  }
+  await pool.close();
+  assert.equal(answered, 7);
 });

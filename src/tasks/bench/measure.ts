@@ -135,7 +135,8 @@ async function productsOfBatch(
   threads: number,
 ): Promise<PresetResult["yardstick"]> {
   const { replicas } = learner;
-  const parts = () => (replicas === 1 ? [batch] : splitBatch(batch, replicas));
+  const places = dropoutInputs(model, dropout);
+  const parts = () => (replicas === 1 ? [batch] : splitBatch(batch, replicas, places));
   const [part] = parts();
   const [molecules, tokens] = part["token_features"].shape;
   const [pairRows] = part["pair_features"].shape.slice(1);

@@ -48,11 +48,7 @@ function recordedDropout(
     const [, layer, place] = /^keep\.layer\.(\d+)\.(.+)$/.exec(input) ?? [];
     const module = `${encoder}.layers.${layer}`;
     if (place === "attention") return scaled(`keep.${module}.self_attn.dropout_module`, probability);
-    if (place === "activation") {
-      // [tokens, batch, width] → [batch, tokens, width]
-      const values = scaled(`keep.${module}.activation_dropout_module`, probability);
-      return swapBatch(values, batch, size["tokens"], model.feedForward);
-    }
+    if (place === "activation") return scaled(`keep.${module}.activation_dropout_module`, probability);
     if (place === undefined) return scaled(`keep.${encoder}.atom_proc.dropout_module`, probability);
     const uniform = numbers(file, `droppath_rand.${module}.dropout_module.${place === "attention_path" ? 0 : 1}`);
     const p = record.droppath_probs[Number(layer)];
@@ -65,15 +61,6 @@ function recordedDropout(
       { data: data(name, probability), shape: shape.map((dim) => (typeof dim === "number" ? dim : size[dim])) },
     ]),
   );
-}
-
-function swapBatch(values: Float32Array, batch: number, tokens: number, width: number): Float32Array {
-  const out = new Float32Array(values.length);
-  for (let t = 0; t < tokens; t++) {
-    for (let b = 0; b < batch; b++)
-      out.set(values.subarray((t * batch + b) * width, (t * batch + b + 1) * width), (b * tokens + t) * width);
-  }
-  return out;
 }
 
 /** A training step with dropout on, its masks fed from the record. */
