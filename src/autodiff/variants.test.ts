@@ -50,6 +50,28 @@ for (const transA of FLAGS) {
   }
 }
 
+for (const transBatchA of FLAGS) {
+  for (const transBatchB of FLAGS) {
+    test(`FusedMatMul, rows before batches: left ${transBatchA}, right ${transBatchB}`, async () => {
+      const lay = ([rows, columns]: Shape, apart: boolean): Shape =>
+        apart ? [rows, "batch", columns] : ["batch", rows, columns];
+      for (const transA of FLAGS) {
+        for (const transB of FLAGS) {
+          const operands = [
+            { shape: lay(turn(["m", "k"], transA), transBatchA) },
+            { shape: lay(turn(["k", "n"], transB), transBatchB) },
+          ];
+          const options = { transA, transB, transBatchA, transBatchB, alpha: 0.7 };
+          for (const dtype of ["float32", "float64"] as const) {
+            const build = ([a, b]: readonly Value[]) => ops.fusedMatMul(a, b, options);
+            await checkGradients({ operands, build, sizes: SIZES, dtype }, 7);
+          }
+        }
+      }
+    });
+  }
+}
+
 const BATCHES: readonly (readonly [Shape, Shape])[] = [
   [["batch"], ["batch"]],
   [["batch"], []],

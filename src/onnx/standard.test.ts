@@ -24,6 +24,9 @@ function fusedGraph(): Graph {
     const left = ops.fusedMatMul(both, x, { transA: true, alpha: 2 }); // [batch, 3, 4]
     graph.output("products", ops.add(left, ops.scalar(left, 0.5)));
     graph.output("first", both);
+    // Three matrices, the rows of which lie one a batch.
+    const apart = { transA: true, transBatchA: true, transBatchB: true };
+    graph.output("apart", ops.fusedMatMul(x, x, apart)); // [3, 4, 4]
   });
   return graph;
 }
@@ -46,7 +49,7 @@ test("fused products become standard operators that compute the same", async () 
     results.push(await session.run(feeds));
     await session.close();
   }
-  for (const name of ["products", "first"]) {
+  for (const name of ["products", "first", "apart"]) {
     assert.deepEqual(results[1][name].shape, results[0][name].shape);
     for (const [i, value] of Array.from(results[0][name].data as Float32Array).entries()) {
       assert.ok(Math.abs(value - Number(results[1][name].data[i])) < 1e-5);
