@@ -76,6 +76,12 @@ export function batchLast(x: Value): Value {
   return transpose(x, [rank - 2, ...Array(rank - 2).keys(), rank - 1]);
 }
 
+/** An operand of a fused product as MatMul takes it. */
+export function spelledOperand(x: Value, transBatch: boolean, trans: boolean): Value {
+  const matrices = transBatch ? batchFirst(x) : x;
+  return trans ? swapLast(matrices) : matrices;
+}
+
 export interface ProductOptions {
   readonly transA?: boolean;
   readonly transB?: boolean;
@@ -92,11 +98,7 @@ export interface ProductOptions {
 export function fusedMatMul(a: Value, b: Value, options: ProductOptions): Value {
   const { transA = false, transB = false, transBatchA = false, transBatchB = false, alpha = 1 } = options;
   if (a.dtype === "float64") {
-    const spelt = (x: Value, batch: boolean, turn: boolean) => {
-      const matrices = batch ? batchFirst(x) : x;
-      return turn ? swapLast(matrices) : matrices;
-    };
-    return scale(matMul(spelt(a, transBatchA, transA), spelt(b, transBatchB, transB)), alpha);
+    return scale(matMul(spelledOperand(a, transBatchA, transA), spelledOperand(b, transBatchB, transB)), alpha);
   }
   const batch = {
     ...(transBatchA ? { transBatchA: 1 } : {}),

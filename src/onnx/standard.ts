@@ -6,20 +6,12 @@ import * as ops from "./ops.js";
 
 type Rewrite = (node: Node, inputs: readonly Value[]) => readonly Value[];
 
-function swapLast(x: Value): Value {
-  const rank = x.shape.length;
-  return ops.transpose(x, [...Array(rank - 2).keys(), rank - 1, rank - 2]);
-}
-
 /** How each operator outside of the standard is spelt within it. */
 const REWRITES: Readonly<Record<string, Rewrite>> = {
   // The factor goes to the first operand before the product: the smaller tensor in attention.
   FusedMatMul: ({ attributes: { transA, transB, transBatchA, transBatchB, alpha = 1 } }, [a, b]) => {
-    const spelt = (x: Value, batch: unknown, turn: unknown) => {
-      const matrices = batch === 1 ? ops.batchFirst(x) : x;
-      return turn === 1 ? swapLast(matrices) : matrices;
-    };
-    const [left, right] = [spelt(a, transBatchA, transA), spelt(b, transBatchB, transB)];
+    const left = ops.spelledOperand(a, transBatchA === 1, transA === 1);
+    const right = ops.spelledOperand(b, transBatchB === 1, transB === 1);
     return [ops.matMul(ops.scale(left, alpha as number), right)];
   },
 };

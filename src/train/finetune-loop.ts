@@ -101,16 +101,13 @@ function* epochOrders(
   }
 }
 
-async function createModel(settings: FinetuneSettings, seed: number, options: FinetuneLoopOptions) {
+function createModel(settings: FinetuneSettings, seed: number, options: FinetuneLoopOptions) {
   const { model, task } = settings;
   const { threads, replicas, pretrained } = options;
-  const learner = await createLearner({ kind: "finetuning", settings }, { threads }, replicas);
-  await learner.load(({ parameters, m, v }) => {
-    initialise(learner.slots, parameters, Random.fromSeed(seed), "moleblend");
-    if (pretrained) loadEncoder(pretrained, model, readsGeometry(task.mode), learner.slots, parameters);
-    for (const moment of [m, v]) moment.fill(0);
+  return createLearner({ kind: "finetuning", settings }, { threads }, replicas, ({ parameters }, slots) => {
+    initialise(slots, parameters, Random.fromSeed(seed), "moleblend");
+    if (pretrained) loadEncoder(pretrained, model, readsGeometry(task.mode), slots, parameters);
   });
-  return learner;
 }
 
 /** The schedule of all epochs: windows may cut a few batches more than counted here; the rate ends near 0 either way. */

@@ -14,7 +14,7 @@ import { type BatchOrder, loadBatches } from "./batch-loader.js";
 import type { Json, LoadedCheckpoint, TrainingState } from "./checkpoint.js";
 import { type HeldOut, HeldOutEvaluator, planHeldOut } from "./heldout.js";
 import type { BatchRecipe } from "./make-batch.js";
-import { createLearner } from "./replicated-trainer.js";
+import { type Begin, createLearner } from "./replicated-trainer.js";
 import { type NamedTensor, readDense, type Safetensors } from "./safetensors.js";
 import { learningRateAt, SCHEDULE_DEFAULTS } from "./schedule.js";
 import type { PretrainSettings } from "./settings.js";
@@ -104,8 +104,10 @@ export async function pretrainLoop(
     { kind: "pretraining", model, dropout, lossWeights, adam, accumulate: settings.accumulate > 1 },
     { threads: options.threads },
     replicas,
+    options.resume ? restoring(options.resume, settings) : initialising(settings),
   );
-  const start = await (options.resume ? restore(learner, options.resume, settings) : begin(learner, settings));
+  const { step, epoch, batchInEpoch } = options.resume?.state ?? { step: 0, epoch: 0, batchInEpoch: 0 };
+  const start = { step, epoch, batchInEpoch };
   const window = new Window(options.resume?.state.unlogged);
   const evaluated = split.validation.slice(0, EVALUATED);
   const heldOutBatches = planHeldOut(evaluated, corpus, seed);
@@ -264,15 +266,8 @@ class Window {
   }
 }
 
-async function begin(
-  learner: Learner,
-  { seed, init }: PretrainSettings,
-): Promise<Position & { readonly step: number }> {
-  await learner.load(({ parameters, m, v }) => {
-    initialise(learner.slots, parameters, Random.fromSeed(seed), init);
-    for (const moment of [m, v]) moment.fill(0);
-  });
-  return { step: 0, epoch: 0, batchInEpoch: 0 };
+function initialising({ seed, init }: PretrainSettings): Begin {
+  return ({ parameters }, slots) => initialise(slots, parameters, Random.fromSeed(seed), init);
 }
 
 const MOMENTS = ["m", "v"] as const;
@@ -300,20 +295,15 @@ function trainingState(
 }
 
 /** Puts parameters and moments back. @throws CheckpointError when the checkpoint is of another model */
-async function restore(
-  learner: Learner,
-  { path, state, model, optimizer }: LoadedCheckpoint,
-  settings: PretrainSettings,
-): Promise<Position & { readonly step: number }> {
+function restoring({ path, state, model, optimizer }: LoadedCheckpoint, settings: PretrainSettings): Begin {
   const expected = JSON.stringify(settings.model);
   const got = JSON.stringify((state.config as { model?: Json } | null)?.model);
   if (got !== expected) throw new CheckpointError(`${path}: expected a model ${expected}, got ${got}`);
-  const fill = (file: Safetensors, flat: Float32Array, prefix = "") => {
-    for (const { name, shape, offset } of learner.slots) flat.set(readDense(file, prefix + name, shape), offset);
-  };
-  await learner.load((own) => {
+  return (own, slots) => {
+    const fill = (file: Safetensors, flat: Float32Array, prefix = "") => {
+      for (const { name, shape, offset } of slots) flat.set(readDense(file, prefix + name, shape), offset);
+    };
     fill(model, own.parameters);
     for (const moment of MOMENTS) fill(optimizer, own[moment], `${moment}.`);
-  });
-  return { step: state.step, epoch: state.epoch, batchInEpoch: state.batchInEpoch };
+  };
 }

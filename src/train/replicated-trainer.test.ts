@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { aceticAcid, chain, type Example, ethanol, methane, salt } from "../blend/molecules.test.support.js";
 import type { GeometryTarget } from "../blend/policy.js";
 import type { BatchTensors } from "../blend/tensors.js";
-import { MoleblendError } from "../errors.js";
+import { CheckpointError, MoleblendError } from "../errors.js";
 import { REFERENCE_DROPOUT, REFERENCE_LOSS_WEIGHTS } from "../model/config.js";
 import { LOSS_TERMS } from "../model/graphs.js";
 import { dropoutInputs } from "../model/inputs.js";
@@ -49,12 +49,10 @@ async function withLearner<Result>(
   target: GeometryTarget,
   use: (learner: Learner) => Promise<Result>,
 ): Promise<Result> {
-  const learner = await createLearner(planFor(target), { threads: 1 }, replicas);
+  const learner = await createLearner(planFor(target), { threads: 1 }, replicas, ({ parameters }, slots) =>
+    initialise(slots, parameters, Random.fromSeed(2), "moleblend"),
+  );
   try {
-    await learner.load(({ parameters, m, v }) => {
-      initialise(learner.slots, parameters, Random.fromSeed(2), "moleblend");
-      for (const moment of [m, v]) moment.fill(0);
-    });
     return await use(learner);
   } finally {
     await learner.close();
@@ -133,6 +131,13 @@ describe("replicas of a model", () => {
     const went = await resumed();
     assert.ok(distance(went.parameters, first.state.parameters) > 0);
     assert.deepEqual(await resumed(), went);
+  });
+
+  it("end when what they should begin with is no good", async () => {
+    const refuse = () => {
+      throw new CheckpointError("another model");
+    };
+    await assert.rejects(createLearner(planFor("distance"), {}, 2, refuse), CheckpointError);
   });
 
   it("say which of them failed and why, and end", async () => {

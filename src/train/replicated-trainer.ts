@@ -60,22 +60,42 @@ export function replicasFor({ width }: Pick<ModelConfig, "width">, threads: numb
   return width >= WIDE ? 1 : Math.max(1, Math.min(MOST, Math.floor(threads / THREADS_OF_A_REPLICA)));
 }
 
+/** Writes the state that a model begins with; parameters and moments are 0 before. */
+export type Begin = (state: ModelState, slots: readonly ParameterSlot[]) => void;
+
 /**
  * @param options `threads` are those of the runtime in all; only a single model writes a profile
- * @throws what `Session.create` throws
+ * @throws what `Session.create` and `begin` throw; no thread is left then
  */
-export function createLearner(plan: PretrainingPlan, options: SessionOptions, replicas: number): Promise<Learner>;
+export function createLearner(
+  plan: PretrainingPlan,
+  options: SessionOptions,
+  replicas: number,
+  begin: Begin,
+): Promise<Learner>;
 export function createLearner(
   plan: FinetuningPlan,
   options: SessionOptions,
   replicas: number,
+  begin: Begin,
 ): Promise<Learner<"loss">>;
 export async function createLearner(
   plan: LearnerPlan,
   options: SessionOptions,
   replicas: number,
+  begin: Begin,
 ): Promise<Learner<LossTerm | "loss">> {
-  return replicas === 1 ? createTrainer(plan, options) : ReplicatedTrainer.create(plan, options.threads, replicas);
+  const learner: Learner<LossTerm | "loss"> =
+    replicas === 1
+      ? await createTrainer(plan, options)
+      : await ReplicatedTrainer.create(plan, options.threads, replicas);
+  try {
+    await learner.load((state) => begin(state, learner.slots));
+  } catch (error) {
+    await learner.close();
+    throw error;
+  }
+  return learner;
 }
 
 interface Thread {

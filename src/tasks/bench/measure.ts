@@ -48,11 +48,9 @@ async function measure(request: MeasureRequest): Promise<PresetResult> {
     { kind: "pretraining", model, dropout, lossWeights, adam, accumulate: false },
     { threads, ...(profile ? { profile: join(folder, "operators") } : {}) },
     replicas,
+    ({ parameters }, slots) => initialise(slots, parameters, Random.fromSeed(SEED), settings.init),
   );
   const sessionSeconds = (performance.now() - began) / 1000;
-  await learner.load(({ parameters }) => {
-    initialise(learner.slots, parameters, Random.fromSeed(SEED), settings.init);
-  });
   const source = loadBatches(
     used.map((molecules, i) => ({ molecules, labels: ["bench", i] })),
     { corpusDir, recipe, seed: SEED, parts: replicas, workers: 1 },
