@@ -176,19 +176,20 @@ export async function finetuneSeed(
   options: FinetuneLoopOptions,
 ): Promise<FinetunedSeed> {
   const { model, task, epochs, metric } = settings;
-  const learner = await createModel(settings, seed, options);
-  const predictor = await TaskPredictor.create({ model, task, targets }, null, { threads: options.threads });
   const dropout = taskDropoutInputs(model, settings.dropout);
-  const recipe = { mode: task.mode, readout: task.readout, dropout };
-  const plain = predictionRecipe({ task });
-  const training = taskBatchPool({ corpusDir: corpus.dir, recipe, seed }, options.workers);
-  const evaluation = taskBatchPool({ corpusDir: corpus.dir, recipe: plain, seed }, options.workers);
   const classWeights =
     settings.classWeights === "balanced" ? balancedClassWeights(data.labels, data.split.train, task) : null;
   const schedule = scheduleOf(settings, data.split.train.length);
   const input = { corpus, data, targets, settings, dropout, seed, schedule, classWeights };
   const { validation } = data.split;
   const labels = entryLabels(data.labels, validation);
+  const recipe = { mode: task.mode, readout: task.readout, dropout };
+  const plain = predictionRecipe({ task });
+  // What has threads comes last: whatever fails before leaves none behind.
+  const predictor = await TaskPredictor.create({ model, task, targets }, null, { threads: options.threads });
+  const learner = await createModel(settings, seed, options);
+  const training = taskBatchPool({ corpusDir: corpus.dir, recipe, seed }, options.workers);
+  const evaluation = taskBatchPool({ corpusDir: corpus.dir, recipe: plain, seed }, options.workers);
   const flat = learner.parameters();
   const parameters = parameterTensors(learner.slots, flat);
   const best = { epoch: 0, value: Number.NaN, parameters: Float32Array.from(flat), metrics: {} };

@@ -9,12 +9,11 @@ import { releaseTensors } from "../data/release-memory.js";
 import type { LossWeights, ModelConfig } from "../model/config.js";
 import { evaluationGraph } from "../model/graphs.js";
 import { DISTANCE_CENTRE, DISTANCE_SCALE } from "../model/losses.js";
-import type { ParameterSlot } from "../model/parameters.js";
 import { Random } from "../random.js";
 import { graphRelations } from "../relations/graph.js";
 import { Session, type SessionOptions, type Tensor } from "../runtime/session.js";
 import { type BatchRecipe, makeBatch } from "./make-batch.js";
-import { type LossValues, lossValues, parameterTensors } from "./trainer.js";
+import { type LossValues, lossValues } from "./trainer.js";
 
 /** Of an evaluated batch: its logits alone take half a kilobyte a pair, and larger batches are no faster. */
 const BATCH_TOKENS = 1024;
@@ -164,27 +163,23 @@ export class HeldOutEvaluator {
   private constructor(
     private readonly session: Session,
     private readonly config: ModelConfig,
-    private readonly parameters: Readonly<Record<string, Tensor>>,
     private readonly recipe: BatchRecipe,
     private readonly seed: number,
   ) {}
 
-  /** @param flat the parameters, which are read anew at every evaluation */
   static async create(
     config: ModelConfig,
     weights: LossWeights,
-    slots: readonly ParameterSlot[],
-    flat: Float32Array,
     recipe: BatchRecipe,
     seed: number,
     options: SessionOptions,
   ): Promise<HeldOutEvaluator> {
     const session = await Session.create(evaluationGraph(config, weights), options);
-    return new HeldOutEvaluator(session, config, parameterTensors(slots, flat), { ...recipe, dropout: [] }, seed);
+    return new HeldOutEvaluator(session, config, { ...recipe, dropout: [] }, seed);
   }
 
   /** @param batches molecule numbers of each batch; the same batches always meet the same draws */
-  async evaluate(corpus: Corpus, batches: BatchList): Promise<HeldOut> {
+  async evaluate(corpus: Corpus, batches: BatchList, parameters: Readonly<Record<string, Tensor>>): Promise<HeldOut> {
     const spd = new Accuracy(SPD_CLASSES);
     const edge = new Accuracy(EDGE_CLASSES);
     const noise = new Direction();
@@ -196,7 +191,7 @@ export class HeldOutEvaluator {
     let index = 0;
     for (const molecules of batches) {
       const batch = makeBatch(corpus, molecules, asked, random.split(index++));
-      const results = await this.session.run({ ...batch, ...this.parameters });
+      const results = await this.session.run({ ...batch, ...parameters });
       Array.from(data(results["losses"])).forEach((value, term) => {
         sums[term] += value / batches.length;
       });

@@ -18,7 +18,7 @@ import { type Begin, createLearner } from "./replicated-trainer.js";
 import { type NamedTensor, readDense, type Safetensors } from "./safetensors.js";
 import { learningRateAt, SCHEDULE_DEFAULTS } from "./schedule.js";
 import type { PretrainSettings } from "./settings.js";
-import type { Learner, LossValues, ModelState } from "./trainer.js";
+import { type Learner, type LossValues, type ModelState, parameterTensors } from "./trainer.js";
 
 /** What the outside does while the loop runs; each is awaited. */
 export interface LoopHooks {
@@ -100,6 +100,10 @@ export async function pretrainLoop(
   };
   const plan = (epoch: number) => planBatches(split.train, corpus.atomCounts, settings.batches, seed, epoch);
   const { dropout, lossWeights, adam, replicas = 1 } = settings;
+  const evaluated = split.validation.slice(0, EVALUATED);
+  const heldOutBatches = planHeldOut(evaluated, corpus, seed);
+  const evaluator =
+    evaluated.length > 0 ? await HeldOutEvaluator.create(model, lossWeights, recipe, seed, options) : null;
   const learner = await createLearner(
     { kind: "pretraining", model, dropout, lossWeights, adam, accumulate: settings.accumulate > 1 },
     { threads: options.threads },
@@ -109,28 +113,14 @@ export async function pretrainLoop(
   const { step, epoch, batchInEpoch } = options.resume?.state ?? { step: 0, epoch: 0, batchInEpoch: 0 };
   const start = { step, epoch, batchInEpoch };
   const window = new Window(options.resume?.state.unlogged);
-  const evaluated = split.validation.slice(0, EVALUATED);
-  const heldOutBatches = planHeldOut(evaluated, corpus, seed);
-  const evaluator =
-    evaluated.length > 0
-      ? await HeldOutEvaluator.create(
-          model,
-          settings.lossWeights,
-          learner.slots,
-          learner.parameters(),
-          recipe,
-          seed,
-          options,
-        )
-      : null;
   const state: LoopState = { ...start, molecules: 0, heldOut: null, window };
   const save = async () => {
     const tensors = checkpointTensors(learner.slots, await learner.state());
     await hooks.onCheckpoint(trainingState(state, settings), ...tensors);
   };
   const evaluate = async (): Promise<HeldOut | null> => {
-    learner.parameters(); // Brings the array up to date that the evaluator reads.
-    return evaluator ? evaluator.evaluate(corpus, heldOutBatches) : null;
+    const parameters = parameterTensors(learner.slots, learner.parameters());
+    return evaluator ? evaluator.evaluate(corpus, heldOutBatches, parameters) : null;
   };
   const orders = batchOrders((epoch) => plan(epoch).batches, start);
   const pending: (BatchOrder & Position)[] = [];
