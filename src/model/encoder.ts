@@ -106,7 +106,7 @@ function layer(inputs: ModelInputs, x: Value, bias: Value, name: string, config:
   const hidden = inputs.recompute(dropped(active, inputs.keep(`${name}.activation`)));
   const fed = probe("fed", dense(inputs, hidden, `${name}.fc2`));
   const update = path(fed, inputs.keep(`${name}.output_path`));
-  return probe("output", inputs.recompute(norm(inputs, ops.add(middle, update), `${name}.output_norm`)));
+  return inputs.recompute(norm(inputs, ops.add(middle, update), `${name}.output_norm`));
 }
 
 export interface Encoded {
@@ -130,7 +130,7 @@ export function encode(inputs: ModelInputs, config: ModelConfig, geometry: boole
   let rows = tokensFirst(embedded, "tokens", width);
   for (let i = 0; i < config.layers; i++) {
     rows = graph.scope(`layer${i}`, () => layer(inputs, rows, relations.bias, `layer.${i}`, config));
-    states.push(moleculesFirst(rows, "tokens", width));
+    states.push(inputs.probe(`layer.${i}.output`, moleculesFirst(rows, "tokens", width)));
   }
   return { states, bias: relations.bias };
 }

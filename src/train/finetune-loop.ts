@@ -150,8 +150,7 @@ async function trainEpoch(
   const orders = epochOrders(corpus, data, settings.batchSize, seed, state.epoch);
   for await (const { order, answer: tensors } of pool.inOrder(orders)) {
     const labelled = labelTensors(data.labels, order.entries, settings.task, targets, classWeights);
-    const batch = { ...tensors, ...labelled };
-    const parts = learner.replicas === 1 ? [batch] : splitBatch(batch, learner.replicas, dropout);
+    const parts = splitBatch({ ...tensors, ...labelled }, learner.replicas, dropout);
     loss += (await learner.backward(...parts)).loss;
     learningRate = learningRateAt(schedule, Math.min(state.update + 1, schedule.maxUpdates - 1));
     await learner.update(++state.update, learningRate);
@@ -190,16 +189,15 @@ export async function finetuneSeed(
   const learner = await createModel(settings, seed, options);
   const training = taskBatchPool({ corpusDir: corpus.dir, recipe, seed }, options.workers);
   const evaluation = taskBatchPool({ corpusDir: corpus.dir, recipe: plain, seed }, options.workers);
-  const flat = learner.parameters();
-  const parameters = parameterTensors(learner.slots, flat);
-  const best = { epoch: 0, value: Number.NaN, parameters: Float32Array.from(flat), metrics: {} };
+  const best = { epoch: 0, value: Number.NaN, parameters: Float32Array.from(learner.parameters()), metrics: {} };
   const state: Progress = { epoch: 0, update: 0, molecules: 0, stopped: false };
   const began = performance.now();
   try {
     while (state.epoch < epochs && state.epoch - best.epoch < settings.patience && !state.stopped) {
       const epoch = ++state.epoch;
       const trained = await trainEpoch(learner, training, input, state);
-      learner.parameters(); // Brings the array up to date that the predictor reads.
+      const flat = learner.parameters();
+      const parameters = parameterTensors(learner.slots, flat);
       const [predictions] = await predictEntries(corpus, data, validation, evaluation, settings, async (batch) => {
         const values = await predictor.predict(batch, parameters);
         releaseTensors(batch);

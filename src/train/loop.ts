@@ -100,6 +100,7 @@ export async function pretrainLoop(
   };
   const plan = (epoch: number) => planBatches(split.train, corpus.atomCounts, settings.batches, seed, epoch);
   const { dropout, lossWeights, adam, replicas = 1 } = settings;
+  const begin = options.resume ? restoring(options.resume, settings) : initialising(settings);
   const evaluated = split.validation.slice(0, EVALUATED);
   const heldOutBatches = planHeldOut(evaluated, corpus, seed);
   const evaluator =
@@ -108,7 +109,7 @@ export async function pretrainLoop(
     { kind: "pretraining", model, dropout, lossWeights, adam, accumulate: settings.accumulate > 1 },
     { threads: options.threads },
     replicas,
-    options.resume ? restoring(options.resume, settings) : initialising(settings),
+    begin,
   );
   const { step, epoch, batchInEpoch } = options.resume?.state ?? { step: 0, epoch: 0, batchInEpoch: 0 };
   const start = { step, epoch, batchInEpoch };
@@ -119,8 +120,8 @@ export async function pretrainLoop(
     await hooks.onCheckpoint(trainingState(state, settings), ...tensors);
   };
   const evaluate = async (): Promise<HeldOut | null> => {
-    const parameters = parameterTensors(learner.slots, learner.parameters());
-    return evaluator ? evaluator.evaluate(corpus, heldOutBatches, parameters) : null;
+    if (!evaluator) return null;
+    return evaluator.evaluate(corpus, heldOutBatches, parameterTensors(learner.slots, learner.parameters()));
   };
   const orders = batchOrders((epoch) => plan(epoch).batches, start);
   const pending: (BatchOrder & Position)[] = [];

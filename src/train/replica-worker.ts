@@ -46,9 +46,7 @@ parentPort?.on("message", async (request: ReplicaRequest) => {
   try {
     parentPort?.postMessage({ value: await answer(request) } satisfies ReplicaReply);
   } catch (error) {
-    // The error keeps its type name and text across the thread boundary.
-    const { name, message } = error as Error;
-    parentPort?.postMessage({ value: null, failure: { name, message } } satisfies ReplicaReply);
+    parentPort?.postMessage({ value: null, failure: (error as Error).message } satisfies ReplicaReply);
   }
 });
 parentPort?.postMessage({ value: null } satisfies ReplicaReply);

@@ -43,7 +43,8 @@ export type ReplicaRequest =
 
 export interface ReplicaReply {
   readonly value: Readonly<Record<string, number>> | AdamReport | Moments | null;
-  readonly failure?: { readonly name: string; readonly message: string };
+  /** What it failed with. */
+  readonly failure?: string;
 }
 
 type Moments = Omit<ModelState, "parameters">;
@@ -58,6 +59,11 @@ const PATIENCE_MS = 60_000;
 /** Replicas that train a model of this width fastest, by measurement on 2 to 16 cores (docs/performance.md). */
 export function replicasFor({ width }: Pick<ModelConfig, "width">, threads: number): number {
   return width >= WIDE ? 1 : Math.max(1, Math.min(MOST, Math.floor(threads / THREADS_OF_A_REPLICA)));
+}
+
+/** Threads inside an operator that each replica has of those of the runtime in all. */
+export function threadsOfReplica(threads: number, replicas: number): number {
+  return Math.max(1, Math.floor(threads / replicas));
 }
 
 /** Writes the state that a model begins with; parameters and moments are 0 before. */
@@ -130,7 +136,7 @@ export class ReplicatedTrainer<Term extends string = LossTerm> implements Learne
   ): Promise<ReplicatedTrainer<Term>> {
     const { slots, length } = layoutParameters(specsOf(plan));
     const shared = shareModel(length, replicas);
-    const own = Math.max(1, Math.floor((all ?? replicas) / replicas));
+    const own = threadsOfReplica(all ?? replicas, replicas);
     const threads = Array.from({ length: replicas }, (_, replica): Thread => {
       const workerData: ReplicaSetup = { replica, shared, plan, threads: own };
       const thread: Thread = {
@@ -139,7 +145,7 @@ export class ReplicatedTrainer<Term extends string = LossTerm> implements Learne
       };
       thread.worker.on("message", (reply: ReplicaReply) => {
         const { failure } = reply;
-        if (failure) thread.settle?.reject(new MoleblendError(`replica ${replica}: ${failure.message}`));
+        if (failure !== undefined) thread.settle?.reject(new MoleblendError(`replica ${replica}: ${failure}`));
         else thread.settle?.resolve(reply.value);
       });
       thread.worker.on("error", (error) => thread.settle?.reject(error as Error));

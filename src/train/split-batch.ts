@@ -58,6 +58,7 @@ function packed(cuts: readonly (readonly [string, Cut])[]): BatchTensors {
 /**
  * At most `count` parts as equal as can be, none of them empty, each in one piece of memory. They are padded like the batch and
  * scaled by its counts: losses and gradients of the parts add up to those of the batch.
+ * @param count of one part, that part is the batch itself
  * @param dropout the places whose multipliers are part of the batch
  */
 export function splitBatch(
@@ -65,6 +66,7 @@ export function splitBatch(
   count: number,
   dropout: readonly DropoutInput[],
 ): readonly BatchTensors[] {
+  if (count === 1) return [tensors];
   const molecules = tensors["token_features"].shape[0];
   const parts = Math.min(count, molecules);
   return Array.from({ length: parts }, (_, part) => {

@@ -148,7 +148,7 @@ function addRunOptions(command: Command): void {
     .option("--threads <count>", "threads of the runtime (default: one a core)", positiveInteger)
     .option(
       "--replicas <count>",
-      "replicas of the model that share each batch (default: by threads and preset)",
+      "replicas of the model that share each batch (default: by threads and width)",
       positiveInteger,
     )
     .option("--workers <count>", "threads that make batches (default: 1)", positiveInteger)

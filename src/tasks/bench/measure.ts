@@ -13,7 +13,7 @@ import { median } from "../../runtime/median.js";
 import { type ProfiledNode, readProfile } from "../../runtime/profile.js";
 import { loadBatches } from "../../train/batch-loader.js";
 import { type BatchRecipe, makeBatch } from "../../train/make-batch.js";
-import { createLearner, replicasFor } from "../../train/replicated-trainer.js";
+import { createLearner, replicasFor, threadsOfReplica } from "../../train/replicated-trainer.js";
 import { type PretrainSettings, pretrainSettings } from "../../train/settings.js";
 import { splitBatch } from "../../train/split-batch.js";
 import type { Learner } from "../../train/trainer.js";
@@ -134,7 +134,7 @@ async function productsOfBatch(
 ): Promise<PresetResult["yardstick"]> {
   const { replicas } = learner;
   const places = dropoutInputs(model, dropout);
-  const parts = () => (replicas === 1 ? [batch] : splitBatch(batch, replicas, places));
+  const parts = () => splitBatch(batch, replicas, places);
   const [part] = parts();
   const [molecules, tokens] = part["token_features"].shape;
   const [pairRows] = part["pair_features"].shape.slice(1);
@@ -150,8 +150,7 @@ async function productsOfBatch(
   await step();
   steps.length = 0; // The first one warms up.
   const graph = trainingGraph(model, dropout, lossWeights);
-  const own = Math.max(1, Math.floor(threads / replicas));
-  const products = await measureProducts(graph, sizes, own, async () => {
+  const products = await measureProducts(graph, sizes, threadsOfReplica(threads, replicas), async () => {
     for (let i = 0; i < YARDSTICK_STEPS; i++) await step();
   });
   return { ...products, stepSeconds: median(steps) };
